@@ -1,0 +1,314 @@
+"""A folder of one's own GeoTIFFs as a static catalog: STAC 1.0 with the extensions projection, raster, eo and file."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import math
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from glacier_core.errors import ConfigurationError, StoreError
+from glacier_core.recipes import FolderFile
+
+log = logging.getLogger(__name__)
+
+EXTENSIONS = (
+    "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
+    "https://stac-extensions.github.io/raster/v1.1.0/schema.json",
+    "https://stac-extensions.github.io/eo/v1.1.0/schema.json",
+    "https://stac-extensions.github.io/file/v2.1.0/schema.json",
+)
+EVERY_TIFF = "**/*.tif"
+EDGE_POINTS = 21
+"""Points along each edge of a footprint, so that it stays true in degrees."""
+
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file that holds bands of a scene."""
+
+    path: Path
+    bands: tuple[str, ...]  # empty: as the file describes them
+    day: date
+    key: Key  # date and other groups of the date pattern
+    wildcards: Key  # what the wildcards of the glob stand for
+
+
+@dataclass(frozen=True)
+class _Raster:
+    """What a catalog says of one file."""
+
+    path: Path
+    asset: dict[str, Any]  # without its link
+    footprint: dict[str, Any]  # GeoJSON polygon, EPSG:4326
+    changed: datetime
+
+
+def index_folder(folder: Path, *, files: Sequence[FolderFile] = (), date_pattern: str, out: Path | None = None) -> Path:
+    """Write a static STAC catalog of a folder of GeoTIFFs.
+
+    Files whose date (and other named groups of `date_pattern`) agree are one scene; where a pattern matches several
+    files of one date, what its wildcards stand for tells the scenes apart.
+
+    Args:
+        folder: where the files are.
+        files: which files make a scene, and the bands that each holds. Empty: every `*.tif` in and below the folder is
+            a scene, its bands named after their descriptions, or B1, B2 and so on.
+        date_pattern: regular expression that finds the date in a file's name: groups `year` and `month`, `day`, or
+            `year` and `doy` (day of the year).
+        out: folder for the catalog, which then has absolute links; None: the folder itself, with relative links, so
+            that both can be moved together.
+
+    Returns:
+        The path of `catalog.json`. Files that are left out (unreadable, without a CRS or a date) are logged, and
+        listed in its field `glacierflow:left_out`.
+
+    Raises:
+        ConfigurationError: the folder does not exist, the date pattern cannot find a date, or no file can be used.
+        StoreError: the catalog cannot be written.
+    """
+    folder = Path(folder).resolve()
+    if not folder.is_dir():
+        raise ConfigurationError(
+            f"folder {folder} does not exist", expected="a folder of GeoTIFFs", do="check the path"
+        )
+    left_out: list[dict[str, str]] = []
+
+    def leave_out(path: Path, reason: str) -> None:
+        log.warning("%s is left out: %s", path, reason)
+        left_out.append({"file": str(path.relative_to(folder)), "reason": reason})
+
+    scenes: dict[Key, list[_Raster]] = defaultdict(list)
+    days: dict[Key, date] = {}
+    for scene, file in _scenes(_matches(folder, files, _compiled(date_pattern), leave_out), alone=not files):
+        raster = _described(file)
+        if isinstance(raster, str):
+            leave_out(file.path, raster)
+        else:
+            scenes[scene].append(raster)
+            days[scene] = file.day
+    if not scenes:
+        reasons = "; ".join(f"{entry['file']}: {entry['reason']}" for entry in left_out[:3]) or "no file matches"
+        raise ConfigurationError(
+            f"folder {folder} holds no usable imagery ({reasons})",
+            expected=" and ".join(file.pattern for file in files) or "GeoTIFFs with a date in their names",
+            do="check imagery.files and imagery.date_pattern",
+        )
+    return _write(
+        Path(out or folder).resolve(),
+        items=[(days[scene], scenes[scene]) for scene in sorted(scenes)],
+        left_out=left_out,
+        relative=out is None,
+    )
+
+
+def _compiled(date_pattern: str) -> re.Pattern[str]:
+    try:
+        pattern = re.compile(date_pattern)
+    except re.error as error:
+        raise ConfigurationError(f"imagery.date_pattern is no regular expression ({error})") from None
+    groups = set(pattern.groupindex)
+    if not ({"year", "month", "day"} <= groups or {"year", "doy"} <= groups):
+        raise ConfigurationError(
+            f"imagery.date_pattern has the groups {', '.join(sorted(groups)) or 'none'}",
+            expected="year and month and day, or year and doy",
+            do="name the groups as in (?P<year>\\d{4})",
+        )
+    return pattern
+
+
+def _matches(folder: Path, files: Sequence[FolderFile], pattern: re.Pattern[str], leave_out: Any) -> list[_File]:
+    """Every file that a glob finds and whose name holds a date."""
+    matches: list[_File] = []
+    for glob, bands in [(file.pattern, file.bands) for file in files] or [(EVERY_TIFF, ())]:
+        capture = _capturing(glob)
+        for path in sorted(path for path in folder.glob(glob) if path.is_file()):
+            found = pattern.search(path.name)
+            day = _date(found) if found else None
+            if found is None or day is None:
+                leave_out(path, "its name holds no date")
+                continue
+            stars = capture.fullmatch(path.relative_to(folder).as_posix())
+            groups = sorted((name, text or "") for name, text in found.groupdict().items())
+            key = (day.isoformat(), *(text for name, text in groups if name not in {"year", "month", "day", "doy"}))
+            matches.append(_File(path, tuple(bands), day, key, stars.groups() if stars else ()))
+    return matches
+
+
+def _capturing(glob: str) -> re.Pattern[str]:
+    """A glob as a regular expression with one group a wildcard."""
+    forms = {"**/": r"((?:.*/)?)", "**": "(.*)", "*": "([^/]*)", "?": "([^/])"}
+    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", glob)
+    return re.compile(
+        "".join(forms.get(part) or (f"({part})" if part[:1] == "[" else re.escape(part)) for part in parts)
+    )
+
+
+def _date(found: re.Match[str]) -> date | None:
+    groups = found.groupdict()
+    try:
+        if groups.get("doy"):
+            first = date(int(groups["year"]), 1, 1)
+            day = first + timedelta(days=int(groups["doy"]) - 1)
+            return day if day.year == first.year else None
+        return date(int(groups["year"]), int(groups["month"]), int(groups["day"]))
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _scenes(files: Sequence[_File], *, alone: bool) -> list[tuple[Key, _File]]:
+    """Each file with the key of its scene."""
+    if alone:
+        return [((*file.key, str(file.path)), file) for file in files]
+    several = {key for (key, _), count in Counter((file.key, file.bands) for file in files).items() if count > 1}
+    return [((*file.key, *(file.wildcards if file.key in several else ())), file) for file in files]
+
+
+def _described(file: _File) -> _Raster | str:
+    """What the catalog says of a file, or why it cannot be used."""
+    import rasterio
+    import rasterio.errors
+
+    try:
+        with rasterio.open(file.path) as dataset:
+            if dataset.crs is None:
+                return "it has no CRS"
+            if len(file.bands) > dataset.count:
+                return f"it has {dataset.count} bands, expected {', '.join(file.bands)}"
+            names = file.bands or _band_names(dataset)
+            status = file.path.stat()
+            return _Raster(
+                path=file.path,
+                asset=_asset(dataset, names, size=status.st_size),
+                footprint=_footprint(dataset),
+                changed=datetime.fromtimestamp(status.st_mtime, UTC),
+            )
+    except (rasterio.errors.RasterioError, OSError) as error:
+        return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _band_names(dataset: Any) -> tuple[str, ...]:
+    described = [(text or "").strip() for text in dataset.descriptions]
+    if all(described) and len(set(described)) == len(described):
+        return tuple(described)
+    return tuple(f"B{number}" for number in range(1, dataset.count + 1))
+
+
+def _asset(dataset: Any, names: Sequence[str], *, size: int) -> dict[str, Any]:
+    code = dataset.crs.to_string()
+    return {
+        "type": "image/tiff; application=geotiff",
+        "roles": ["data"],
+        **({"proj:code": code} if code.startswith("EPSG:") else {"proj:code": None, "proj:wkt2": dataset.crs.to_wkt()}),
+        "proj:transform": list(dataset.transform)[:6],
+        "proj:shape": list(dataset.shape),
+        "eo:bands": [{"name": name} for name in names],
+        "raster:bands": [_raster_band(dataset, number) for number in range(1, len(names) + 1)],
+        "file:size": size,
+    }
+
+
+def _raster_band(dataset: Any, number: int) -> dict[str, Any]:
+    band: dict[str, Any] = {
+        "data_type": dataset.dtypes[number - 1],
+        "scale": dataset.scales[number - 1],
+        "offset": dataset.offsets[number - 1],
+    }
+    nodata = dataset.nodatavals[number - 1]
+    if nodata is not None:
+        band["nodata"] = "nan" if math.isnan(nodata) else nodata
+    return band
+
+
+def _footprint(dataset: Any) -> dict[str, Any]:
+    import shapely
+    from rasterio.warp import transform_geom
+
+    bounds = shapely.box(*dataset.bounds)
+    dense = shapely.segmentize(bounds, max(bounds.length / 4 / (EDGE_POINTS - 1), 1e-9))
+    polygon: dict[str, Any] = transform_geom(dataset.crs, "EPSG:4326", shapely.geometry.mapping(dense), precision=7)
+    return polygon
+
+
+def _write(
+    out: Path,
+    *,
+    items: Sequence[tuple[date, Sequence[_Raster]]],
+    left_out: Sequence[dict[str, str]],
+    relative: bool,
+) -> Path:
+    ids: list[str] = []
+    try:
+        (out / "items").mkdir(parents=True, exist_ok=True)
+        for day, rasters in items:
+            ids.append(_unique(_scene_name([raster.path.stem for raster in rasters]) or day.isoformat(), ids))
+            item = _item(ids[-1], day, rasters, below=out / "items" if relative else None)
+            (out / "items" / f"{ids[-1]}.json").write_text(json.dumps(item, indent=1), encoding="utf-8")
+        links = [{"rel": "item", "href": f"./items/{name}.json", "type": "application/geo+json"} for name in ids]
+        catalog = {
+            "type": "Catalog",
+            "stac_version": "1.0.0",
+            "id": "folder",
+            "description": f"{len(ids)} scenes of a folder of GeoTIFFs",
+            "links": [{"rel": "root", "href": "./catalog.json", "type": "application/json"}, *links],
+            "glacierflow:left_out": list(left_out),
+        }
+        path = out / "catalog.json"
+        path.write_text(json.dumps(catalog, indent=1), encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"catalog {out} cannot be written ({error.strerror})", do="choose another folder") from None
+    return path
+
+
+def _item(name: str, day: date, rasters: Sequence[_Raster], *, below: Path | None) -> dict[str, Any]:
+    import shapely
+
+    footprint = shapely.union_all([shapely.geometry.shape(raster.footprint) for raster in rasters])
+    assets: dict[str, Any] = {}
+    for raster in rasters:
+        href = Path(os.path.relpath(raster.path, below)).as_posix() if below else str(raster.path)
+        # the key is what the file's name has beyond the scene's
+        key = raster.path.stem.removeprefix(name).strip("_-. ") or raster.path.stem
+        assets[_unique(key, assets)] = {"href": href, **raster.asset}
+    updated = max(raster.changed for raster in rasters)
+    return {
+        "type": "Feature",
+        "stac_version": "1.0.0",
+        "stac_extensions": list(EXTENSIONS),
+        "id": name,
+        "geometry": shapely.geometry.mapping(footprint),
+        "bbox": list(footprint.bounds),
+        "properties": {
+            "datetime": f"{day.isoformat()}T00:00:00Z",
+            "updated": updated.isoformat().replace("+00:00", "Z"),
+        },
+        "assets": assets,
+        "links": [{"rel": "root", "href": "../catalog.json"}, {"rel": "parent", "href": "../catalog.json"}],
+    }
+
+
+def _scene_name(stems: Sequence[str]) -> str:
+    """What the names of a scene's files begin with alike."""
+    words = [re.findall(r"[^_\-. ]+[_\-. ]*", stem) for stem in stems]
+    bare = [[word.rstrip("_-. ") for word in stem] for stem in words]
+    same = (len(set(column)) == 1 for column in zip(*bare, strict=False))
+    return "".join(words[0][: sum(itertools.takewhile(bool, same))]).rstrip("_-. ")
+
+
+def _unique(name: str, taken: Sequence[str] | dict[str, Any]) -> str:
+    if name not in taken:
+        return name
+    number = 2
+    while f"{name}-{number}" in taken:
+        number += 1
+    return f"{name}-{number}"

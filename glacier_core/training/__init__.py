@@ -1,0 +1,24 @@
+"""Training of the networks: losses, the loop, several processes, checkpoints, and networks on disk."""
+
+from __future__ import annotations
+
+from glacier_core.training.batches import ChipSource
+from glacier_core.training.hardware import Precision, best_device, choose_precision, tune_allocator
+from glacier_core.training.loop import train
+from glacier_core.training.losses import IGNORE
+from glacier_core.training.saved import ModelSpec, load_model, save_model
+from glacier_core.training.tasks import Trained
+
+__all__ = [
+    "IGNORE",
+    "ChipSource",
+    "ModelSpec",
+    "Precision",
+    "Trained",
+    "best_device",
+    "choose_precision",
+    "load_model",
+    "save_model",
+    "train",
+    "tune_allocator",
+]

@@ -1,0 +1,1 @@
+"""The pipelines, how they are run, and the command `glacier`."""

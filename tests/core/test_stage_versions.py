@@ -1,0 +1,57 @@
+"""A stage whose code changed and whose version did not would hand out old results as if they were new."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from pathlib import Path
+
+from glacier_core.steps.versions import STAGE_MODULES, STAGE_VERSIONS
+
+CORE = Path(__file__).parents[2] / "glacier_core"
+LOCK = Path(__file__).with_name("stage_fingerprints.json")
+
+
+def fingerprint(modules: tuple[str, ...]) -> str:
+    """A digest of the code without comments, docstrings and layout."""
+    digest = hashlib.sha256()
+    for module in modules:
+        path = CORE / module
+        files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
+        assert files, f"{module} holds no code"
+        for file in files:
+            tree = ast.parse(file.read_text(encoding="utf-8"))
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
+                    node.body = node.body[1:]
+            digest.update(ast.dump(tree).encode())
+        if path.is_dir():
+            for template in sorted(found for found in path.rglob("*") if found.suffix in (".html", ".css", ".js")):
+                digest.update(template.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def test_a_stage_whose_code_changed_has_a_new_version() -> None:
+    current = {
+        stage: {"version": STAGE_VERSIONS[stage], "code": fingerprint(modules)}
+        for stage, modules in STAGE_MODULES.items()
+    }
+    kept = json.loads(LOCK.read_text(encoding="utf-8")) if LOCK.exists() else {}
+    stale = [
+        stage
+        for stage, now in current.items()
+        if stage in kept and now["code"] != kept[stage]["code"] and now["version"] == kept[stage]["version"]
+    ]
+    if current != kept:
+        proposal = LOCK.with_suffix(".new.json")
+        proposal.write_text(json.dumps(current, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    assert not stale, (
+        f"the code of {', '.join(stale)} changed: raise STAGE_VERSIONS where results change, then "
+        f"move {LOCK.stem}.new.json to {LOCK.name}"
+    )
+    assert current == kept, f"move {LOCK.stem}.new.json to {LOCK.name}"
+
+
+def test_every_stage_names_its_modules() -> None:
+    assert STAGE_VERSIONS.keys() == STAGE_MODULES.keys()
