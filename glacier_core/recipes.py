@@ -20,6 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from glacier_core.errors import ConfigurationError
 
 MONTH_DAY = r"^(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$"
+# Control characters and line separators: YAML folds some of them away, and no headline needs them.
+ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]*$"
 KINDS = ("extent",)
 
 
@@ -185,7 +187,7 @@ class Recipe(_Part):
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$", description="names the products and the model")]
     kind: Literal["extent"]
-    title: str = Field(default="", description="headline of the report")
+    title: str = Field(default="", pattern=ONE_LINE, description="headline of the report, one line")
     data: str = Field(default="", description="root of relative paths; may name environment variables as ${NAME}")
     glaciers: Glaciers = Glaciers()
     years: tuple[int, int] = Field(description="first and last year")

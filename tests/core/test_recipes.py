@@ -39,13 +39,19 @@ def test_shipped_recipes_load_and_are_named_after_their_file(path: Path) -> None
     assert load_recipe(path).name == path.stem
 
 
+@pytest.mark.parametrize("mark", ["\x85", "\n", "\u2028", "\x00", "\x1b"])
+def test_a_title_is_one_line_of_text(mark: str) -> None:
+    with pytest.raises(ConfigurationError, match="title"):
+        parsed(title=f"Two{mark}lines")
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     first=st.integers(1980, 2030),
     span=st.integers(0, 40),
     chip=st.integers(32, 512),
     rate=st.floats(1e-7, 1e-1),
-    title=st.text(max_size=30),
+    title=st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp"), exclude_characters="\ufeff"), max_size=30),
     gap=st.floats(0, 1e4),
 )
 def test_a_recipe_survives_the_trip_through_yaml(
