@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from glacier_core.steps.grounds import Grounds
 from glacier_core.steps.plans import Plan, gather, read_batch
 from glacier_core.steps.predicting import PREDICTION
 from glacier_core.steps.running import Step, reference, running
+from glacier_core.steps.tables import from_parquet, to_parquet
 from glacier_core.units import Unit
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def measure(*, store: str, run: str, predicted: str) -> str:
         manifest, plan = read_batch(step, predicted)
         meter = _Meter(step, plan)
         results = step.over_units(manifest["units"], do=meter.unit)
-        files = {"areas.parquet": _parquet(meter.table(results))}
+        files = {"areas.parquet": to_parquet(meter.table(results))}
         return step.publish_batch(plan=plan.reference, batch=manifest["batch"], results=results, files=files)
 
 
@@ -60,7 +60,7 @@ def aggregate(*, store: str, run: str, measured: list[str]) -> str:
         import pandas as pd
 
         plan, entries = gather(step, measured)
-        tables = [pd.read_parquet(io.BytesIO(step.read(manifest).read_bytes("areas.parquet"))) for manifest in measured]
+        tables = [from_parquet(step.read(manifest).read_bytes("areas.parquet")) for manifest in measured]
         if not sum(map(len, tables)):
             reasons = sorted({str(entry["reason"]) for entry in entries})
             raise DataError(
@@ -70,8 +70,8 @@ def aggregate(*, store: str, run: str, measured: list[str]) -> str:
         areas = pd.concat(tables).sort_values(["glacier_id", "year"], ignore_index=True)
 
         def make(attempt: Any) -> None:
-            attempt.write_bytes("areas.parquet", _parquet(_with_retreat(areas)))
-            attempt.write_bytes("trends.parquet", _parquet(trends(areas, plan.recipe.measure.confidence)))
+            attempt.write_bytes("areas.parquet", to_parquet(_with_retreat(areas)))
+            attempt.write_bytes("trends.parquet", to_parquet(trends(areas, plan.recipe.measure.confidence)))
 
         part = {"measure": plan.recipe.measure.model_dump(mode="json")}
         # the units' own outputs and not the batches': how units were packed, and where the store is, changes nothing
@@ -223,9 +223,3 @@ def trends(areas: pd.DataFrame, confidence: float) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
-
-
-def _parquet(table: pd.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    table.to_parquet(buffer, index=False)
-    return buffer.getvalue()

@@ -6,7 +6,6 @@ fingerprints of its scenes new work for the units that it touches, and nothing e
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from glacier_core.steps.evaluating import shown
 from glacier_core.steps.models import import_model
 from glacier_core.steps.plans import PURPOSES, Plan, Purpose, read_plan
 from glacier_core.steps.running import Step, log, reference, running
+from glacier_core.steps.tables import to_parquet
 from glacier_core.store import Output, Store
 from glacier_core.units import Unit, pack
 
@@ -97,8 +97,8 @@ def make_plan(step: Step, recipe: Recipe, *, purpose: Purpose, catalog: str, mod
         "plan",
         {
             "plan.json": json.dumps(value, sort_keys=True).encode(),
-            "outlines.parquet": _parquet(survey.outlines),
-            "reference.parquet": _parquet(survey.outlines if survey.reference is None else survey.reference),
+            "outlines.parquet": to_parquet(survey.outlines),
+            "reference.parquet": to_parquet(survey.outlines if survey.reference is None else survey.reference),
         },
         part={"recipe": recipe.name, "purpose": purpose},
         inputs=[*inputs.made_from, *([chosen["reference"]] if chosen else [])],
@@ -457,9 +457,3 @@ def _labelled_years(
                 good = set(recipe.year_range())
             years[str(glacier_id), training] = good
     return years
-
-
-def _parquet(frame: GeoDataFrame) -> bytes:
-    buffer = io.BytesIO()
-    frame.to_parquet(buffer)
-    return buffer.getvalue()

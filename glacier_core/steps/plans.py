@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from glacier_core.errors import DataError
 from glacier_core.recipes import Recipe
 from glacier_core.steps.running import Step
+from glacier_core.steps.tables import from_geoparquet
 from glacier_core.store import Output
 from glacier_core.units import Unit
 
@@ -47,9 +47,7 @@ class Plan:
 
     def outlines(self, which: Literal["outlines", "reference"] = "outlines") -> GeoDataFrame:
         """The outlines (EPSG:4326), or those of several dates for calibration and scores."""
-        import geopandas
-
-        return geopandas.read_parquet(io.BytesIO(self.output.read_bytes(f"{which}.parquet")))
+        return from_geoparquet(self.output.read_bytes(f"{which}.parquet"))
 
 
 def read_plan(step: Step, planned: str) -> Plan:

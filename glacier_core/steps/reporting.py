@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from glacier_core.steps.imagery import IMAGE
 from glacier_core.steps.plans import Plan, gather, read_plan
 from glacier_core.steps.predicting import PREDICTION
 from glacier_core.steps.running import Step, running
+from glacier_core.steps.tables import from_parquet
 from glacier_core.store import Output
 
 
@@ -93,7 +93,6 @@ def training_report(*, store: str, run: str, promoted: str) -> str:
 
 
 def _inputs(step: Step, plan: Plan, entries: list[dict[str, Any]], chain: Mapping[str, Any]) -> Any:
-    import pandas as pd
 
     from glacier_core.report import ReportInputs
 
@@ -104,8 +103,8 @@ def _inputs(step: Step, plan: Plan, entries: list[dict[str, Any]], chain: Mappin
     chosen = {unit.glacier_id for unit in plan.units.values()}
     return ReportInputs(
         recipe=plan.recipe,
-        areas=pd.read_parquet(io.BytesIO(aggregated.read_bytes("areas.parquet"))),
-        trends=pd.read_parquet(io.BytesIO(aggregated.read_bytes("trends.parquet"))),
+        areas=from_parquet(aggregated.read_bytes("areas.parquet")),
+        trends=from_parquet(aggregated.read_bytes("trends.parquet")),
         outlines=outlines[outlines["glacier_id"].isin(chosen)],
         model={
             "name": plan.model["name"],
