@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import logging
 import os
 import resource
-import signal
 import sys
 import threading
 import time
@@ -25,6 +23,7 @@ from glacier_core.errors import (
     StoreError,
     WithheldError,
 )
+from glacier_core.lifetimes import die_with_parent
 from glacier_core.settings import Settings
 from glacier_core.steps.versions import STAGE_VERSIONS
 from glacier_core.store import Output, Store, stage_digest
@@ -231,7 +230,7 @@ def end_with_parent() -> None:
         descriptor = os.pidfd_open(int(parent))
     except OSError:
         os._exit(EXIT_INTERRUPTED)
-    die_with_direct_parent()
+    die_with_parent()
 
     def watch() -> None:
         import select
@@ -242,11 +241,6 @@ def end_with_parent() -> None:
         os._exit(EXIT_INTERRUPTED)
 
     threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
-
-
-def die_with_direct_parent() -> None:
-    """Ask the kernel to kill this process when its parent dies (Linux, prctl PR_SET_PDEATHSIG)."""
-    ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)
 
 
 def configure_logging() -> None:

@@ -6,7 +6,6 @@ the sums that losses are made of are added up here, with gradients. The caller i
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import signal
@@ -25,13 +24,13 @@ from torch import Tensor, nn
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from glacier_core.errors import DataError, GlacierError
+from glacier_core.lifetimes import die_with_parent
 from glacier_core.training.hardware import best_device, tune_allocator
 
 log = logging.getLogger(__name__)
 
 _LOOPBACK = "127.0.0.1"
 _TIMEOUT = timedelta(minutes=10)
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -186,7 +185,7 @@ def _follower(
     arguments: tuple[Any, ...],
 ) -> None:
     """The life of a process other than the first."""
-    _die_with(parent)
+    die_with_parent(parent)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # process 0 decides when training stops
     _prepare(threads)
@@ -248,12 +247,3 @@ def _ended(follower: SpawnProcess) -> GlacierError:
         expected="every training process to go on to the end",
         do="see its messages above; with -9 the machine may have run out of memory: lower training.batch",
     )
-
-
-def _die_with(parent: int) -> None:
-    """End this process when its parent ends (Linux, prctl(2) PR_SET_PDEATHSIG)."""
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "prctl"):
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)

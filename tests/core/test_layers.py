@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 PARTS = (
     "errors",
     "settings",
+    "lifetimes",
     "grids",
     "recipes",
     "store",

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import logging
 import os
-import signal
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glacier_core.lifetimes import die_with_parent
 from glacier_core.sources.simulated.items import catalog_of
 from glacier_core.sources.simulated.locations import CRS
 from glacier_core.sources.simulated.outlines import write_outlines
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from glacier_core.recipes import Simulation
 
 log = logging.getLogger(__name__)
-PR_SET_PDEATHSIG = 1
 
 
 def simulate(
@@ -87,21 +84,13 @@ def _makers(processes: int) -> Iterator[Callable[[Sequence[Order]], Iterator[Mad
         processes,
         # threads of the caller do not survive a fork
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=_die_with,
+        initializer=die_with_parent,
         initargs=(os.getpid(),),
     )
     try:
         yield lambda orders: pool.map(make_place, orders)
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _die_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent dies."""
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
 
 
 def _season(year: int, season: tuple[str, str]) -> tuple[date, date]:
