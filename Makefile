@@ -20,6 +20,12 @@ help:  ## this list
 	ln -sfn ../../glacier_core build/typing/glacier_core
 	touch $@
 
+# what the benchmarks are measured against and cannot be installed beside: an environment of its own
+.venv-peers/installed: benchmarks/peers.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/peers.txt
+	touch $@
+
 run: .venv/installed  ## run a recipe: make run RECIPE=<name or file>
 	$(BIN)/glacier run $(RECIPE)
 
@@ -35,11 +41,11 @@ lint: .venv/installed  ## ruff and strict mypy over sources and tests
 	$(BIN)/mypy -p glacier_core -p glacier_components -p glacier_pipelines
 	$(BIN)/mypy tests benchmarks
 
-bench: .venv/installed  ## every benchmark; dated results go to benchmarks/results
+bench: .venv/installed .venv-peers/installed  ## every benchmark; dated results go to benchmarks/results
 	for benchmark in benchmarks/bench_*.py; do $(BIN)/python -m benchmarks.$$(basename $$benchmark .py) || exit 1; done
 
 compile: .venv/installed  ## write pipelines/compiled/*.yaml anew
 	$(BIN)/python -m glacier_pipelines.compiling
 
 clean:  ## remove what make has made; the store in work/ stays
-	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-peers build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

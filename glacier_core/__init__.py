@@ -2,7 +2,7 @@
 
 from glacier_core.errors import GlacierError
 from glacier_core.grids import Grid
-from glacier_core.recipes import Recipe, dump_recipe, load_recipe, parse_recipe
+from glacier_core.recipes import CubeRecipe, ExtentRecipe, Recipe, dump_recipe, load_recipe, parse_recipe
 from glacier_core.settings import Settings
 from glacier_core.store import Output, Store
 from glacier_core.units import Unit, pack
@@ -10,6 +10,8 @@ from glacier_core.units import Unit, pack
 __version__ = "0.1.0"
 
 __all__ = [
+    "CubeRecipe",
+    "ExtentRecipe",
     "GlacierError",
     "Grid",
     "Output",

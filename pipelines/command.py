@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from glacier_core.errors import EXIT_INTERRUPTED, EXIT_INVALID, ConfigurationError, GlacierError
+from glacier_core.errors import (
+    EXIT_DONE,
+    EXIT_INTERRUPTED,
+    EXIT_INVALID,
+    EXIT_PARTIAL,
+    ConfigurationError,
+    GlacierError,
+)
 
 if TYPE_CHECKING:
-    from glacier_core.recipes import Recipe
+    from glacier_core.recipes import ExtentRecipe, Recipe
     from glacier_core.store import Store
     from glacier_pipelines.result import Result
 
@@ -57,7 +65,7 @@ def run(
     """Train, then monitor with the result; with --model, monitor with that model."""
     from glacier_pipelines.running import monitor_recipe, train_recipe
 
-    chosen, where = _recipe(recipe, overrides), _store(store)
+    chosen, where = _trainable(recipe, overrides), _store(store)
     result = None if model else train_recipe(chosen, where, catalog=catalog)
     _finish(monitor_recipe(chosen, where, catalog=catalog, model=model, after=result), as_json=as_json)
 
@@ -76,7 +84,7 @@ def train(
 
     if model:
         raise ConfigurationError("train makes a model and takes none", do="leave --model out, or use glacier monitor")
-    _finish(train_recipe(_recipe(recipe, overrides), _store(store), catalog=catalog), as_json=as_json)
+    _finish(train_recipe(_trainable(recipe, overrides), _store(store), catalog=catalog), as_json=as_json)
 
 
 @app.command()
@@ -91,7 +99,7 @@ def monitor(
     """Make the recipe's products with a registered model (default: the recipe's champion)."""
     from glacier_pipelines.running import monitor_recipe
 
-    chosen = _recipe(recipe, overrides)
+    chosen = _trainable(recipe, overrides)
     _finish(monitor_recipe(chosen, _store(store), catalog=catalog, model=model, after=None), as_json=as_json)
 
 
@@ -109,7 +117,7 @@ def evaluate(
     from glacier_pipelines.running import evaluate_recipe
 
     assignments = [*(overrides or []), *([f"data={json.dumps(str(Path(data).resolve()))}"] if data else [])]
-    chosen = _recipe(recipe, assignments)
+    chosen = _trainable(recipe, assignments)
     _finish(evaluate_recipe(chosen, _store(store), catalog=catalog, model=model), as_json=as_json)
 
 
@@ -121,10 +129,19 @@ def check(
     overrides: SetOption = None,
     as_json: JsonOption = False,  # noqa: FBT002
 ) -> None:
-    """Validate a recipe, count its units and bytes; nothing is run."""
-    from glacier_core.steps.planning import estimate
+    """Validate a recipe, count its units (or frames) and bytes; nothing is run."""
+    from glacier_core.recipes import CubeRecipe, ExtentRecipe
 
-    found = estimate(store=_store(store), recipe=_recipe(recipe, overrides), catalog=catalog)
+    chosen = _recipe(recipe, overrides)
+    found: dict[str, Any] = {}
+    if isinstance(chosen, ExtentRecipe):
+        from glacier_core.steps.planning import estimate
+
+        found = estimate(store=_store(store), recipe=chosen, catalog=catalog)
+    elif isinstance(chosen, CubeRecipe):
+        from glacier_core.steps.cubing import count_cubes
+
+        found = count_cubes(chosen, store=_store(store), catalog=catalog)
     if as_json:
         _print(json.dumps(found, sort_keys=True))
     else:
@@ -133,13 +150,62 @@ def check(
 
 
 @app.command()
+def cube(
+    recipe: RecipeArgument,
+    store: StoreOption = "",
+    catalog: CatalogOption = "",
+    place: Annotated[
+        list[str] | None, typer.Option("--place", metavar="NAME", help="only this place or glacier; may be repeated")
+    ] = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002
+) -> None:
+    """Build the cubes of a recipe's imagery and print what each holds."""
+    from glacier_core.steps.cubing import build_cubes
+    from glacier_pipelines.cubes import cube_lines, cubes_object
+
+    chosen, where = _recipe(recipe, overrides), _store(store)
+    _quiet_but_progress()
+    built = build_cubes(chosen, where, places=place or (), catalog=catalog, progress=_say)
+    if as_json:
+        _print(json.dumps(cubes_object(chosen, where, built), sort_keys=True))
+    else:
+        for line in cube_lines(chosen, built):
+            _print(line)
+    raise typer.Exit(EXIT_PARTIAL if built.failed else EXIT_DONE)
+
+
+@app.command()
+def preview(
+    cube: Annotated[str, typer.Argument(metavar="CUBE", help="folder or URL of a cube, RECIPE or RECIPE/PLACE")],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="PNG", help="the picture, or a folder (default: this folder)")
+    ] = None,
+    band: Annotated[
+        list[str] | None, typer.Option("--band", metavar="NAME", help="one band, or three as colours")
+    ] = None,
+    store: StoreOption = "",
+) -> None:
+    """Draw a contact sheet of a cube, or of each cube that was built of a recipe."""
+    from glacier_core.report.contact_sheet import draw_contact_sheet
+    from glacier_pipelines.cubes import cubes_named, preview_file
+
+    found = cubes_named(cube, store)
+    for name, path in found:
+        file = preview_file(out, name, alone=len(found) == 1)
+        draw_contact_sheet(path, file, bands=tuple(band or ()))
+        _print(str(file))
+
+
+@app.command()
 def recipes() -> None:
-    """List the shipped recipes."""
+    """List the shipped recipes and their kinds."""
     import yaml
 
-    for path in sorted(RECIPES.glob("*.yaml")):
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-        _print(f"{path.stem:<16} {value['kind']:<10} {value.get('title', '')}")
+    found = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(RECIPES.glob("*.yaml"))}
+    width = max(map(len, found))
+    for name, value in found.items():
+        _print(f"{name:<{width}} {value['kind']:<7} {value.get('title', '')}")
 
 
 @app.command()
@@ -201,6 +267,19 @@ def _recipe(name: str, overrides: list[str] | None) -> Recipe:
     return load_recipe(path, overrides=overrides or [])
 
 
+def _trainable(name: str, overrides: list[str] | None) -> ExtentRecipe:
+    """The recipe of a kind that models are trained for."""
+    from glacier_core.recipes import ExtentRecipe
+
+    chosen = _recipe(name, overrides)
+    if not isinstance(chosen, ExtentRecipe):
+        raise ConfigurationError(
+            f"recipe '{chosen.name}' is of the kind '{chosen.kind}', which trains no model",
+            do=f"use glacier cube {name}",
+        )
+    return chosen
+
+
 def _store(url: str) -> Store:
     """The store that the option or the environment names, found to be writable."""
     from glacier_core.settings import Settings
@@ -213,6 +292,20 @@ def _store(url: str) -> Store:
         )
     store.check_writable()
     return store
+
+
+def _quiet_but_progress() -> None:
+    """Let the stages say how far they are; what is left out stands in the report, with its reasons."""
+
+    class Saying(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            _say(record.getMessage())
+
+    logging.getLogger("glacier_core").addHandler(logging.NullHandler())
+    progress = logging.getLogger("glacier")
+    if not progress.handlers:
+        progress.addHandler(Saying())
+        progress.setLevel(logging.INFO)
 
 
 def _finish(result: Result, *, as_json: bool) -> NoReturn:
@@ -243,6 +336,8 @@ def guarded(command: Callable[[], Any]) -> int:
         _say("glacier: interrupted")
         return EXIT_INTERRUPTED
     except SystemExit as end:
+        if end.code == EXIT_INTERRUPTED:  # typer turns the interrupt into this
+            _say("glacier: interrupted")
         return end.code if isinstance(end.code, int) else EXIT_INVALID
     return 0
 

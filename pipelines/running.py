@@ -6,13 +6,13 @@ import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 
-from glacier_core.recipes import Recipe
+from glacier_core.recipes import ExtentRecipe
 from glacier_core.store import Store
 from glacier_pipelines.local import run_pipeline
 from glacier_pipelines.result import Result
 
 
-def train_recipe(recipe: Recipe, store: Store, *, catalog: str) -> Result:
+def train_recipe(recipe: ExtentRecipe, store: Store, *, catalog: str) -> Result:
     """Run the pipeline `train`."""
     from glacier_pipelines.training import train_pipeline
 
@@ -23,7 +23,7 @@ def train_recipe(recipe: Recipe, store: Store, *, catalog: str) -> Result:
     return result
 
 
-def monitor_recipe(recipe: Recipe, store: Store, *, catalog: str, model: str, after: Result | None) -> Result:
+def monitor_recipe(recipe: ExtentRecipe, store: Store, *, catalog: str, model: str, after: Result | None) -> Result:
     """Run the pipeline `monitor`.
 
     Args:
@@ -51,7 +51,7 @@ def monitor_recipe(recipe: Recipe, store: Store, *, catalog: str, model: str, af
     return result
 
 
-def evaluate_recipe(recipe: Recipe, store: Store, *, catalog: str, model: str) -> Result:
+def evaluate_recipe(recipe: ExtentRecipe, store: Store, *, catalog: str, model: str) -> Result:
     """Score a model: the stages of `train` up to the labels, then the scores, in this process."""
     from glacier_core import steps
 

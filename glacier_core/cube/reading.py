@@ -1,16 +1,18 @@
-"""Reads cubes: as an xarray dataset, or one variable's window as an array."""
+"""Reads cubes: as an xarray dataset, as Zarr arrays, or one variable's window as an array."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from glacier_core.cube.pixels import open_pixels
 from glacier_core.errors import DataError, NotPublishedError
-from glacier_core.store.backends import open_backend
+from glacier_core.store.backends import FileBackend, S3Backend, open_backend
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -30,11 +32,11 @@ def open_cube(path: str) -> xr.Dataset:
 
     Raises:
         DataError: no cube is there, or it was not written to its end.
-        ServiceUnavailableError, StoreError: the store cannot be reached, or refuses.
+        ServiceUnavailableError, StoreError: the store cannot be reached, or refuses; also when pixels are read.
     """
     import xarray as xr
 
-    with _a_cube_at(path):
+    with _a_cube_at(path), _codecs_for(path):
         raw = xr.open_zarr(_store(path), chunks=None, consolidated=True, decode_cf=False, zarr_format=3)
     packed: dict[Any, dict[str, float]] = {}
     for name, variable in raw.variables.items():
@@ -49,6 +51,31 @@ def open_cube(path: str) -> xr.Dataset:
     return cube
 
 
+def read_window(
+    path: str,
+    *,
+    times: slice = slice(None),
+    bands: Sequence[str] = (),
+    rows: slice = slice(None),
+    columns: slice = slice(None),
+) -> NDArray[np.float32]:
+    """A window of a cube's imagery, (time, band, y, x), physical values with NaN, without xarray's cost.
+
+    Args:
+        path: folder or fsspec URL of the Zarr group.
+        times: which images.
+        bands: names of the bands wanted, in this order; empty: all of the cube, in its order.
+        rows: which rows.
+        columns: which columns.
+
+    Raises:
+        DataError: no cube is there, or it lacks a band.
+        StoreError: a chunk is damaged or cut short, or the store refuses.
+        ServiceUnavailableError: the store cannot be reached.
+    """
+    return open_pixels(path).physical(times=times, bands=bands, rows=rows, columns=columns)
+
+
 def read_image(path: str, *, bands: Sequence[str] = ()) -> NDArray[np.float32]:
     """The first time of a cube's imagery, (band, y, x), physical values with NaN, without xarray's cost.
 
@@ -57,57 +84,63 @@ def read_image(path: str, *, bands: Sequence[str] = ()) -> NDArray[np.float32]:
         bands: names of the bands wanted, in this order; empty: all of the cube, in its order.
 
     Raises:
-        DataError: no cube is there, or it lacks a band.
+        DataError, StoreError, ServiceUnavailableError: as `read_window`.
     """
-    group = open_arrays(path)
-    imagery: Any = group["imagery"]
-    names: Any = group["band"]
-    there = [str(band) for band in names[...]]
-    missing = [band for band in bands if band not in there]
-    if missing:
-        raise DataError(f"the cube {path} has no band {', '.join(missing)}", expected=f"bands among {', '.join(there)}")
-    packed = np.asarray(imagery[0])
-    if bands:
-        packed = packed[[there.index(band) for band in bands]]
-    attributes = imagery.attrs
-    scale, offset = (np.float32(attributes.get(name, neutral)) for name, neutral in zip(_PACKING, (1, 0), strict=True))
-    values: NDArray[np.float32] = packed.astype(np.float32) * scale + offset
-    if "_FillValue" in attributes:
-        values[packed == attributes["_FillValue"]] = np.nan
-    return values
+    image: NDArray[np.float32] = read_window(path, times=slice(1), bands=bands)[0]
+    return image
 
 
 def read_mask(path: str, name: str) -> NDArray[np.bool_]:
     """Where a mask of a cube is 1, (y, x); neither 0 nor unknown count.
 
     Raises:
-        DataError: no cube is there.
+        DataError, StoreError, ServiceUnavailableError: as `read_window`.
     """
-    mask: Any = open_arrays(path)[name]
-    return np.asarray(np.asarray(mask[...]) == 1)
+    return np.asarray(open_pixels(path).read(name) == 1)
 
 
-def open_arrays(path: str) -> zarr.Group:
-    """Open a cube as a Zarr group of packed arrays, without xarray's cost: for readers of many small windows.
+def open_arrays(path: str) -> Mapping[str, zarr.Array[Any]]:
+    """Open a cube as Zarr arrays, by name, as they are stored: for what neither xarray nor `read_window` does.
 
     Raises:
         DataError: no cube is there, or it was not written to its end.
-        ServiceUnavailableError, StoreError: the store cannot be reached, or refuses.
+        ServiceUnavailableError, StoreError: the store cannot be reached, or refuses; also when pixels are read.
     """
     import zarr
 
-    with _a_cube_at(path):
-        return zarr.open_group(_store(path), mode="r", use_consolidated=True, zarr_format=3)
+    with _a_cube_at(path), _codecs_for(path):
+        group = zarr.open_group(_store(path), mode="r", use_consolidated=True, zarr_format=3)
+        return dict(group.arrays())
+
+
+@contextlib.contextmanager
+def _codecs_for(path: str) -> Iterator[None]:
+    """Have arrays of local cubes that are opened meanwhile decoded by zarrs, which is written in Rust.
+
+    An array keeps the pipeline that it was opened with, so nothing stays set for the arrays of others.
+    """
+    import zarr
+
+    if not isinstance(open_backend(path), FileBackend):
+        yield
+        return
+    with zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}), warnings.catch_warnings():
+        # text is left to zarr-python, and zarrs warns of it
+        warnings.filterwarnings("ignore", message="Array is unsupported by ZarrsCodecPipeline")
+        yield
 
 
 def _store(path: str) -> Any:
     from zarr.storage import FsspecStore, LocalStore
 
-    if "://" not in path or path.startswith("file://"):
-        return LocalStore(path.removeprefix("file://"), read_only=True)
-    # one GET an object: with more than one connection for each, s3fs asks for the size of every object first
-    options = {"max_concurrency": 1, "use_listings_cache": False} if path.startswith("s3://") else {}
-    return FsspecStore.from_url(path, storage_options=options, read_only=True)
+    backend = open_backend(path)
+    if isinstance(backend, FileBackend):
+        return LocalStore(backend.root, read_only=True)
+    if isinstance(backend, S3Backend):
+        from glacier_core.cube.zarr_store import CubeStore
+
+        return CubeStore(backend)
+    return FsspecStore.from_url(path, read_only=True)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What a cube holds: dims (time, band, y, x), CF attributes, a georeference, and how values are packed into integers.
+"""What a cube holds: dims (time, band, y, x), CF attributes, a georeference, and how values are stored.
 
 Follows the CF conventions 1.11 (packed data, grid mappings, flags; https://cfconventions.org) and the Zarr conventions
 `spatial` and `proj` that GeoZarr is made of (https://github.com/zarr-conventions).
@@ -7,6 +7,7 @@ Follows the CF conventions 1.11 (packed data, grid mappings, flags; https://cfco
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glacier_core.errors import DataError
+from glacier_core.errors import ConfigurationError, DataError
 from glacier_core.grids import Grid
 
 if TYPE_CHECKING:
     import xarray as xr
 
 GRID_MAPPING = "spatial_ref"
+IMAGERY = "imagery"
 SPATIAL = ("y", "x")
 IGNORED = 255
 
@@ -50,16 +52,19 @@ _CONVENTIONS = [
 
 @dataclass(frozen=True)
 class Packing:
-    """How physical values become integers: value = integer * scale + offset, and `fill` stands for NaN."""
+    """How physical values are stored: value = integer * scale + offset, and `fill` stands for NaN; floats as they are.
+
+    Floats (dtype float32) have scale 1, offset 0 and fill NaN: for quantities whose range is too wide for 16 bits.
+    """
 
     dtype: str
-    """Integer type on disk, such as uint16."""
+    """Type on disk: an integer such as uint16, or float32."""
     scale: float
     """Physical value of one step."""
     offset: float
     """Physical value of the integer 0."""
-    fill: int
-    """The integer that stands for "nothing was seen"."""
+    fill: float
+    """The number that stands for "nothing was seen"."""
     units: str
     """CF units; "1" where there is none."""
     long_name: str
@@ -68,42 +73,95 @@ class Packing:
     """The CF standard name; empty where there is none."""
 
     @property
+    def is_packed(self) -> bool:
+        """Whether values become integers."""
+        return np.dtype(self.dtype).kind in "iu"
+
+    @property
     def limits(self) -> tuple[float, float]:
         """The least and the greatest physical value that fit; values beyond are clipped to them."""
-        low, high = integer_limits(np.dtype(self.dtype), self.fill)
+        if not self.is_packed:
+            return float(np.finfo(self.dtype).min), float(np.finfo(self.dtype).max)
+        low, high = integer_limits(np.dtype(self.dtype), int(self.fill))
         return low * self.scale + self.offset, high * self.scale + self.offset
 
     def attributes(self) -> dict[str, str]:
-        """The CF attributes of a variable that is packed so."""
+        """The CF attributes of a variable that is stored so."""
         named = {"units": self.units, "long_name": self.long_name, "standard_name": self.standard_name}
         return {name: value for name, value in named.items() if value}
 
     def encoding(self) -> dict[str, Any]:
-        """The packing as xarray's encoding."""
+        """The packing as xarray's encoding; empty for floats."""
+        if not self.is_packed:
+            return {}
         return {
             "dtype": np.dtype(self.dtype),
             "scale_factor": self.scale,
             "add_offset": self.offset,
-            "_FillValue": self.fill,
+            "_FillValue": int(self.fill),
         }
 
 
-REFLECTANCE = Packing(
-    dtype="uint16",
-    scale=1e-4,
-    offset=-0.1,
-    fill=65535,
-    units="1",
-    long_name="surface reflectance",
-    standard_name="surface_bidirectional_reflectance",
-)
+def _uint16(scale: float, offset: float, units: str, long_name: str, standard_name: str = "") -> Packing:
+    return Packing("uint16", scale, offset, 65535, units, long_name, standard_name)
+
+
+def _float32(units: str, long_name: str, standard_name: str = "") -> Packing:
+    return Packing("float32", 1.0, 0.0, math.nan, units, long_name, standard_name)
+
+
+REFLECTANCE = _uint16(1e-4, -0.1, "1", "surface reflectance", "surface_bidirectional_reflectance")
 """Reflectance from -0.1 to 6.4534 in steps of 1e-4, which is Sentinel-2's own resolution."""
 
-DIGITAL_NUMBER = Packing(dtype="uint16", scale=1.0, offset=0.0, fill=65535, units="1", long_name="digital number")
+DIGITAL_NUMBER = _uint16(1.0, 0.0, "1", "digital number")
 """Uncalibrated numbers from 0 to 65534."""
 
-PROBABILITY = Packing(dtype="uint16", scale=2.0**-15, offset=0.0, fill=65535, units="1", long_name="probability")
+PROBABILITY = _uint16(2.0**-15, 0.0, "1", "probability")
 """Probabilities in steps of 2^-15, so that 0, 0.5 and 1 are kept exactly."""
+
+MIXED = _float32("1", "imagery")
+"""Bands of several quantities: floats as they are; the units of each band stand in the coordinate `band_units`."""
+
+PACKINGS: Mapping[str, Packing] = {
+    "reflectance": REFLECTANCE,
+    "digital_number": DIGITAL_NUMBER,
+    "probability": PROBABILITY,
+    # the steps of Landsat Collection 2 surface temperature, whose numbers are so kept as they are: 149 to 373 K
+    "temperature": _uint16(0.00341802, 149.0, "K", "temperature"),
+    # the Sea Ice Index counts tenths of a percent, the climate data record hundredths of one
+    "ice_fraction": _uint16(1e-4, 0.0, "1", "sea ice concentration", "sea_ice_area_fraction"),
+    "melt_fraction": _uint16(1e-4, 0.0, "1", "fraction of days with surface melt"),
+    # from -30 dB over calm water to above 10 dB on bright slopes
+    "backscatter": _float32("1", "radar backscatter, gamma nought, linear power"),
+    "height": _float32("m", "height of the surface", "surface_altitude"),
+    "velocity": _float32("m yr-1", "ice surface velocity"),
+    "index": Packing("int16", 1e-4, 0.0, -(2**15), "1", "normalised difference index"),
+    # floats, and numbers with a scale of their own, of which their source says no more: emissivity, ready-made chips
+    "scaled": _float32("1", "imagery"),
+    "class": Packing("uint8", 1.0, 0.0, IGNORED, "1", "class code"),
+}
+"""How each quantity is stored, by the name that a source gives it."""
+
+
+def packing_of(quantities: Sequence[str]) -> tuple[Packing, tuple[str, ...]]:
+    """How bands are stored together, and the units of each of them.
+
+    Args:
+        quantities: what each band measures, a name of `PACKINGS`.
+
+    Returns:
+        The quantity's own packing where all bands have one, else `MIXED`; and one unit a band.
+
+    Raises:
+        ConfigurationError: a quantity has no such name.
+    """
+    unknown = sorted(set(quantities) - set(PACKINGS))
+    if unknown or not quantities:
+        raise ConfigurationError(
+            f"no quantity is called {', '.join(unknown) or 'nothing'}", expected=f"one of {', '.join(PACKINGS)}"
+        )
+    packing = PACKINGS[quantities[0]] if len(set(quantities)) == 1 else MIXED
+    return packing, tuple(PACKINGS[quantity].units for quantity in quantities)
 
 
 def integer_limits(dtype: np.dtype[Any], fill: int) -> tuple[int, int]:
@@ -130,7 +188,7 @@ def make_cube(
         times: one datetime64 (UTC) for each image, in ascending order.
         bands: name of each band.
         imagery: (time, band, y, x) float32, physical values, NaN where nothing was seen.
-        packing: how `imagery` is packed when the cube is written.
+        packing: how `imagery` is stored when the cube is written.
         extra: further variables by name: (dims, array, attributes). Text along time becomes a coordinate.
         attrs: attributes of the whole; values that JSON knows.
 
@@ -143,10 +201,12 @@ def make_cube(
     expected = (len(instants), len(bands), *grid.shape)
     if imagery.shape != expected:
         raise DataError(f"imagery has the shape {imagery.shape}", expected=f"{expected} (time, band, y, x)")
-    if (np.diff(instants) < np.timedelta64(0)).any():
-        raise DataError("the times of a cube do not ascend", do="sort the scenes by time")
+    broken = np.flatnonzero(np.diff(instants) < np.timedelta64(0))
+    if broken.size:
+        later, earlier = (str(instants[broken[0] + step])[:19] for step in (0, 1))
+        raise DataError(f"the times of a cube do not ascend: {earlier} follows {later}", do="sort the scenes by time")
     cube = xr.Dataset(
-        {"imagery": (("time", "band", *SPATIAL), imagery, packing.attributes(), packing.encoding())},
+        {IMAGERY: (("time", "band", *SPATIAL), imagery, packing.attributes(), packing.encoding())},
         coords={
             "time": ("time", instants, {"standard_name": "time", "axis": "T"}),
             "band": ("band", np.asarray(bands, dtype=object), {"long_name": "spectral band"}),

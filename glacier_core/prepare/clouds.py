@@ -5,30 +5,27 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-NO_DATA = (0, 1)
-"""Sentinel-2 SCL: no data; saturated or defective."""
-
-CLOUDS = (3, 8, 9, 10)
-"""Sentinel-2 SCL: cloud shadow; cloud of medium and of high probability; thin cirrus."""
+from glacier_core.sources.scene_classes import CLOUDY, UNSEEN
 
 
 def clear_mask(scene_class: NDArray[np.uint8], *, dilation_pixels: int = 0) -> NDArray[np.bool_]:
-    """Where the surface is seen, by the Sentinel-2 Level-2A scene classification.
+    """Where the surface is seen, by the scene classification.
 
-    Classes: Sentinel-2 Products Specification Document, "Scene Classification" (ESA, S2-PDGS-TAS-DI-PSD). Snow and ice
-    (11), water, rock, vegetation, unclassified (7) and dark areas (2, mostly shade of the terrain) count as clear.
+    Snow and ice (11), water (6), land (5), vegetation (4), unclassified (7) and dark areas (2, mostly shade of the
+    terrain) count as clear.
 
     Args:
-        scene_class: (..., y, x), SCL codes.
+        scene_class: (..., y, x), codes of `glacier_core.sources.scene_classes`: Sentinel-2's, into which the flags of
+            other collections are translated when they are read.
         dilation_pixels: clouds and their shadows grow by this many pixels, for their edges are thin and seldom flagged.
 
     Returns:
         (..., y, x), true where clear.
     """
-    cloudy = _among(scene_class, CLOUDS)
+    cloudy = _among(scene_class, CLOUDY)
     for _ in range(dilation_pixels):
         cloudy = _grown(cloudy)
-    return ~(cloudy | _among(scene_class, NO_DATA))
+    return ~(cloudy | _among(scene_class, UNSEEN))
 
 
 def _among(scene_class: NDArray[np.uint8], codes: tuple[int, ...]) -> NDArray[np.bool_]:

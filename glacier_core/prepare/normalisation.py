@@ -27,7 +27,8 @@ class Normalisation:
         """The image in units of standard deviations; NaN becomes 0, the mean.
 
         Args:
-            image: (..., band, y, x) float32, physical values, NaN where nothing was seen.
+            image: (..., band, y, x) float32, physical values, NaN where nothing was seen; bands in the order of
+                `bands` (`for_bands` makes it that of another image).
 
         Raises:
             DataError: the number of bands is another.
@@ -40,14 +41,43 @@ class Normalisation:
         scaled: NDArray[np.float32] = (image - mean) / std
         return np.nan_to_num(scaled, copy=False, nan=0.0)
 
+    def for_bands(self, bands: Sequence[str]) -> Normalisation:
+        """The same numbers for an image with these bands, in their order.
+
+        Raises:
+            DataError: a band was not among the training data's.
+        """
+        absent = [band for band in bands if band not in self.bands]
+        if absent:
+            raise DataError(
+                f"band {', '.join(absent)} has no normalisation", expected=f"bands among {', '.join(self.bands)}"
+            )
+        order = [self.bands.index(band) for band in bands]
+        return Normalisation(
+            bands=tuple(bands),
+            mean=tuple(self.mean[index] for index in order),
+            std=tuple(self.std[index] for index in order),
+        )
+
     def to_json(self) -> dict[str, Any]:
         """A plain object that `from_json` takes back."""
         return {"bands": list(self.bands), "mean": list(self.mean), "std": list(self.std)}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Normalisation:
-        """The inverse of `to_json`."""
-        return cls(bands=tuple(value["bands"]), mean=tuple(value["mean"]), std=tuple(value["std"]))
+        """The inverse of `to_json`.
+
+        Raises:
+            DataError: there is not one mean and one positive standard deviation for each band.
+        """
+        made = cls(bands=tuple(value["bands"]), mean=tuple(value["mean"]), std=tuple(value["std"]))
+        if not len(made.bands) == len(made.mean) == len(made.std) or not all(number > 0 for number in made.std):
+            raise DataError(
+                f"the normalisation has {len(made.bands)} bands, {len(made.mean)} means and {len(made.std)} "
+                "standard deviations",
+                expected="one of each for every band, the deviations above zero",
+            )
+        return made
 
 
 def fit_normalisation(images: Iterable[NDArray[np.float32]], *, bands: Sequence[str]) -> Normalisation:

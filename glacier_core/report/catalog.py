@@ -7,7 +7,7 @@ from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glacier_core.recipes import Recipe
+from glacier_core.recipes import ExtentRecipe
 from glacier_core.report.naming import file_name
 from glacier_core.report.overview import Overview
 from glacier_core.report.rasters import NODATA, mask_path
@@ -31,7 +31,7 @@ _COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 def write_catalog(
     folder: Path,
     *,
-    recipe: Recipe,
+    recipe: ExtentRecipe,
     overview: Overview,
     records: Sequence[OutlineRecord],
     files: Sequence[str],
@@ -78,7 +78,7 @@ def write_catalog(
     return written
 
 
-def _unit(record: OutlineRecord, recipe: Recipe, model: str) -> Item:
+def _unit(record: OutlineRecord, recipe: ExtentRecipe, model: str) -> Item:
     import pystac
     from shapely.geometry import mapping
 
@@ -118,7 +118,7 @@ def _unit(record: OutlineRecord, recipe: Recipe, model: str) -> Item:
     return item
 
 
-def _products(recipe: Recipe, records: Sequence[OutlineRecord], files: Sequence[str], model: str) -> Item:
+def _products(recipe: ExtentRecipe, records: Sequence[OutlineRecord], files: Sequence[str], model: str) -> Item:
     import pystac
     from shapely.geometry import box, mapping
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glacier_core.grids import Grid
-from glacier_core.recipes import Recipe
+from glacier_core.recipes import ExtentRecipe
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +41,7 @@ class YearImage:
 class ReportInputs:
     """Everything that the products of a `monitor` run are made from."""
 
-    recipe: Recipe
+    recipe: ExtentRecipe
     """The recipe."""
     areas: pd.DataFrame
     """One row a glacier and year: glacier_id, year, area_km2, area_low_km2, area_high_km2, clear_fraction (0 to 1),
@@ -69,7 +69,7 @@ class ReportInputs:
 class TrainingInputs:
     """Everything that the page about a training run is made from."""
 
-    recipe: Recipe
+    recipe: ExtentRecipe
     """The recipe."""
     version: str
     """Registered version, such as demo/3."""

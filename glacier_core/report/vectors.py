@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glacier_core.recipes import Recipe
+from glacier_core.recipes import ExtentRecipe
 from glacier_core.report.inputs import YearImage
 from glacier_core.report.overview import Glacier, YearRow
 
@@ -74,7 +74,7 @@ def to_degrees(pixels: MultiPolygon, image: YearImage) -> MultiPolygon:
     return shapely.transform(pixels, move)
 
 
-def acquisition_date(recipe: Recipe, row: YearRow, acquired: Sequence[str]) -> date:
+def acquisition_date(recipe: ExtentRecipe, row: YearRow, acquired: Sequence[str]) -> date:
     """The middle one of the dates that scene ids tell (yyyymmdd or yyyy-mm-dd); else the middle of the season."""
     middle = recipe.mid_season(row.year).date()
     dates = []

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glacier_core.cube import IGNORED, open_arrays
+from glacier_core.cube import IGNORED, IMAGERY, open_pixels, unpacked
 from glacier_core.errors import ConfigurationError, DataError
 
 CACHE_BYTES = 512 * 2**20
@@ -109,72 +109,73 @@ class ChipReader:
 
 @dataclass(frozen=True)
 class _Scene:
-    """An image and its label; arrays are numpy's in memory or zarr's on disk."""
+    """An image and its label; each array is in memory, or is read window by window."""
 
-    imagery: Any
-    clear: Any
-    label: Any
-    bands: tuple[int, ...]
-    scale: np.float32
-    offset: np.float32
-    fill: int | None
+    imagery: Callable[[slice, slice], NDArray[Any]]
+    clear: Callable[[slice, slice], NDArray[Any]] | None
+    label: Callable[[slice, slice], NDArray[Any]]
+    attributes: Mapping[str, Any]
     nbytes: int
 
     @classmethod
     def opened(cls, chip: Chip, bands: Sequence[str], label_variable: str, *, whole_below: int) -> _Scene:
-        image, label = open_arrays(chip.image), open_arrays(chip.label)
-        for name, group, path in (("imagery", image, chip.image), (label_variable, label, chip.label)):
-            if name not in group:
-                raise DataError(
-                    f"the cube {path} has no variable {name}", expected=", ".join(sorted(group.array_keys()))
-                )
-        names: Any = image["band"]
-        there = [str(band) for band in names[...]]
-        missing = [band for band in bands if band not in there]
+        image, label = open_pixels(chip.image), open_pixels(chip.label)
+        imagery, target = image.layout(IMAGERY), label.layout(label_variable)
+        missing = [band for band in bands if band not in image.bands]
         if missing:
             raise ConfigurationError(
-                f"the cube {chip.image} has no band {', '.join(missing)}", expected=f"bands among {', '.join(there)}"
+                f"the cube {chip.image} has no band {', '.join(missing)}",
+                expected=f"bands among {', '.join(image.bands)}",
             )
-        imagery: Any = image["imagery"]
-        arrays = [imagery, image.get("clear"), label[label_variable]]
-        if imagery.shape[2:] != arrays[2].shape:
+        if imagery.shape[2:] != target.shape:
             raise DataError(
-                f"the label {chip.label} has the shape {arrays[2].shape}", expected=f"{imagery.shape[2:]}, its image's"
+                f"the label {chip.label} has the shape {target.shape}", expected=f"{imagery.shape[2:]}, its image's"
             )
-        nbytes = sum(array.nbytes for array in arrays if array is not None)
-        attributes = imagery.attrs
-        selected = tuple(there.index(band) for band in bands)
+        numbers = image.band_numbers(bands)
+
+        def pixels(rows: slice, columns: slice) -> NDArray[Any]:
+            found: NDArray[Any] = image.read(IMAGERY, (slice(1), slice(None), rows, columns))[0][numbers]
+            return found
+
+        arrays: list[Callable[[slice, slice], NDArray[Any]]] = [
+            pixels,
+            lambda rows, columns: label.read(label_variable, (rows, columns)),
+        ]
+        if "clear" in image:
+            arrays.append(lambda rows, columns: image.read("clear", (rows, columns)))
+        # one byte for the label and one for what is clear
+        nbytes = int(np.prod(target.shape)) * (len(numbers) * imagery.dtype.itemsize + len(arrays) - 1)
         if nbytes <= whole_below:
-            arrays = [None if array is None else array[...] for array in arrays]
-            arrays[0] = arrays[0][:, selected]
-            nbytes = sum(array.nbytes for array in arrays if array is not None)
-            selected = tuple(range(len(bands)))
+            arrays = [_in_memory(array(slice(None), slice(None))) for array in arrays]
         else:
             nbytes = 0
         return cls(
             imagery=arrays[0],
-            clear=arrays[1],
-            label=arrays[2],
-            bands=selected,
-            scale=np.float32(attributes.get("scale_factor", 1)),
-            offset=np.float32(attributes.get("add_offset", 0)),
-            fill=attributes.get("_FillValue"),
+            label=arrays[1],
+            clear=arrays[2] if len(arrays) > 2 else None,
+            attributes=imagery.attributes,
             nbytes=nbytes,
         )
 
     def window(self, chip: Chip) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """The chip's image and target."""
-        rows = slice(chip.row, chip.row + chip.size)
-        columns = slice(chip.column, chip.column + chip.size)
-        packed = np.asarray(self.imagery[0, :, rows, columns])[list(self.bands)]
-        label = np.asarray(self.label[rows, columns], dtype=np.uint8)
-        seen = (np.isfinite(packed) if self.fill is None else packed != self.fill).all(axis=0)
+        window = slice(chip.row, chip.row + chip.size), slice(chip.column, chip.column + chip.size)
+        physical = unpacked(self.imagery(*window), self.attributes)
+        label = np.asarray(self.label(*window), dtype=np.uint8)
+        seen = np.isfinite(physical).all(axis=0)
         if self.clear is not None:
-            seen &= np.asarray(self.clear[rows, columns]) == 1
-        image = np.full((len(self.bands), chip.size, chip.size), np.nan, dtype=np.float32)
+            seen &= self.clear(*window) == 1
+        image = np.full((len(physical), chip.size, chip.size), np.nan, dtype=np.float32)
         target = np.full((chip.size, chip.size), IGNORED, dtype=np.uint8)
         height, width = label.shape
-        physical = packed.astype(np.float32) * self.scale + self.offset
         image[:, :height, :width] = np.where(seen, physical, np.float32(np.nan))
         target[:height, :width] = np.where(seen, label, np.uint8(IGNORED))
         return image, target
+
+
+def _in_memory(whole: NDArray[Any]) -> Callable[[slice, slice], NDArray[Any]]:
+    def window(rows: slice, columns: slice) -> NDArray[Any]:
+        found: NDArray[Any] = whole[..., rows, columns]
+        return found
+
+    return window

@@ -104,6 +104,18 @@ def read_asset(href: str, *, name: str, read: Callable[[Any], Result], retries: 
         SceneError: the file is missing, refused or damaged, or does not fit.
         NotNowError: its service stayed busy or silent.
     """
+    return patiently(lambda attempt: _read_once(href, name=name, read=read, attempt=attempt), retries=retries)
+
+
+def patiently(attempt: Callable[[int], Result], *, retries: int) -> Result:
+    """What `attempt` returns, which is given the number of the try (from 1), tried again after NotNowError.
+
+    Between two tries it waits as long as the service asked for, or ever longer. A host that does not answer at all is
+    given up sooner.
+
+    Raises:
+        NotNowError: the last one.
+    """
     import tenacity
 
     backoff = tenacity.wait_exponential(multiplier=0.2, max=20)
@@ -116,14 +128,14 @@ def read_asset(href: str, *, name: str, read: Callable[[Any], Result], retries: 
         silent = getattr(_error_of(state), "host", "")
         return state.attempt_number > (min(retries, SILENT_RETRIES) if silent else retries)
 
-    patiently = tenacity.Retrying(
+    trying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(NotNowError),
         stop=enough,
         wait=pause_s,
         before_sleep=tenacity.before_sleep_log(log, logging.DEBUG),
         reraise=True,
     )
-    return patiently(lambda: _read_once(href, name=name, read=read, attempt=next(attempts)))
+    return trying(lambda: attempt(next(attempts)))
 
 
 def _error_of(state: Any) -> BaseException | None:
@@ -140,7 +152,7 @@ def _read_once(href: str, *, name: str, read: Callable[[Any], Result], attempt: 
     except NotPublishedError as error:
         raise SceneError(f"{name} does not exist") from error
     except requests.RequestException as error:
-        raise _without_token(name, error) from error
+        raise without_token(name, error) from error
     except (rasterio.errors.RasterioError, rasterio.errors.CRSError, OSError) as error:
         if is_http(href):
             raise _diagnosed(href, error, name=name, attempt=attempt) from error
@@ -160,7 +172,7 @@ def _ask_storage(href: str, *, name: str) -> None:
         raise SceneError(f"{name} does not exist") from error
 
 
-def _without_token(name: str, error: Exception) -> Exception:
+def without_token(name: str, error: Exception) -> NotNowError | SceneError:
     """What it means that the token service did not give a token; its client has tried several times by then."""
     import requests
 
@@ -172,7 +184,7 @@ def _without_token(name: str, error: Exception) -> Exception:
     return NotNowError(f"{name} cannot be signed ({service} does not answer)", host=service if silent else "")
 
 
-def _diagnosed(href: str, error: Exception, *, name: str, attempt: int) -> Exception:
+def _diagnosed(href: str, error: Exception, *, name: str, attempt: int) -> NotNowError | SceneError:
     """What a failed read over HTTP means: GDAL's messages do not tell reliably, so the link is asked once more."""
     import requests
 
@@ -183,14 +195,22 @@ def _diagnosed(href: str, error: Exception, *, name: str, attempt: int) -> Excep
             status, pause = answer.status_code, retry_after_s(answer.headers.get("Retry-After"))
     except requests.RequestException as problem:
         return NotNowError(f"{host} does not answer ({type(problem).__name__})", host=host)
-    if status in {401, 403} and needs_signature(href):
-        forget_token(href)
-        return NotNowError(f"{name} is refused (HTTP {status})")
-    if status in BUSY_STATUS and pause <= LONGEST_WAIT_S:
-        return NotNowError(f"{name} cannot be read now (HTTP {status})", wait_s=pause)
-    if status >= 400:
-        return SceneError(f"{name} cannot be read (HTTP {status})")
+    refused = refusal(href, name=name, status=status, pause_s=pause)
+    if refused is not None:
+        return refused
     if attempt <= DOUBTS or "HTTP response code" in first_line(error):
         # the file answers now: what failed may have passed
         return NotNowError(f"{name} cannot be read ({first_line(error)})")
     return SceneError(f"{name} is damaged ({first_line(error)})")
+
+
+def refusal(href: str, *, name: str, status: int, pause_s: float) -> NotNowError | SceneError | None:
+    """What an HTTP status means for an asset; None where it is no refusal. An expired signature is forgotten."""
+    if status in {401, 403} and needs_signature(href):
+        forget_token(href)
+        return NotNowError(f"{name} is refused (HTTP {status})")
+    if status in BUSY_STATUS and pause_s <= LONGEST_WAIT_S:
+        return NotNowError(f"{name} cannot be read now (HTTP {status})", wait_s=pause_s)
+    if status >= 400:
+        return SceneError(f"{name} cannot be read (HTTP {status})")
+    return None

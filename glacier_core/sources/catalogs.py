@@ -11,9 +11,10 @@ from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlparse
 
 from glacier_core.errors import ConfigurationError, GlacierError, NotPublishedError
+from glacier_core.sources.landsat import product_id
 from glacier_core.sources.remote import (
     BUSY_STATUS,
     TIMEOUT_S,
@@ -24,6 +25,7 @@ from glacier_core.sources.remote import (
     retry_policy,
     unreachable,
 )
+from glacier_core.sources.times import is_dated
 from glacier_core.store.backends import open_backend
 
 Json = dict[str, Any]
@@ -48,7 +50,9 @@ class Document:
 
 
 def load_root(location: str) -> Document:
-    """The root document of a catalog, from a URL, a file or a folder with `catalog.json`.
+    """The root document of a catalog, from a URL, a file or a folder.
+
+    A folder holds `catalog.json`, or else items, as the folders in which the USGS delivers its scenes do.
 
     Raises:
         ConfigurationError: it is not there, or is no STAC.
@@ -56,7 +60,10 @@ def load_root(location: str) -> Document:
     """
     href = location.removeprefix("file://")
     if "://" not in href and Path(href).is_dir():
-        href = str(Path(href) / "catalog.json")
+        folder = Path(href)
+        href = str(folder / "catalog.json")
+        if not Path(href).is_file() and (items := _items_in(folder)):
+            return Document(href, {"type": "Catalog", "links": [{"rel": "item", "href": item} for item in items]})
     document = _load(href)
     content = document.content
     if not (content.get("type") in {"Catalog", "Collection", "FeatureCollection", "Feature"} or "links" in content):
@@ -82,15 +89,22 @@ class ApiCatalog:
 
         try:
             client = self._client
-            query = {"eo:cloud_cover": {"lte": max_cloud_percent}} if client.conforms_to("QUERY") else None
-            search = client.search(
-                bbox=bbox,
-                datetime=f"{start.isoformat()}T00:00:00Z/{end.isoformat()}T23:59:59.999Z",
-                collections=[collection] if collection else None,
-                query=query if max_cloud_percent < 100 else None,
-                limit=PAGE,
-            )
-            return [_absolute(item, _self_href(item) or self.href) for item in search.items_as_dicts()]
+            dates = f"{start.isoformat()}T00:00:00Z/{end.isoformat()}T23:59:59.999Z"
+
+            def search(query: Json | None) -> list[Json]:
+                found = client.search(
+                    bbox=bbox,
+                    datetime=dates if all(map(is_dated, collections_of(collection) or [""])) else None,
+                    collections=collections_of(collection) or None,
+                    query=query,
+                    limit=PAGE,
+                )
+                return [_absolute(item, _self_href(item) or self.href) for item in found.items_as_dicts()]
+
+            if max_cloud_percent < 100 and client.conforms_to("QUERY"):
+                # radar and elevation have no cloud cover: a query for it finds none of them
+                return search({"eo:cloud_cover": {"lte": max_cloud_percent}}) or search(None)
+            return search(None)
         except APIError as error:
             status = getattr(error, "status_code", None)
             if status is None or status in BUSY_STATUS:
@@ -133,7 +147,7 @@ class StaticCatalog:
             half = len(box) // 2 if box else 0
             if box and (box[0] > east or box[half] < west or box[1] > north or box[half + 1] < south):
                 continue
-            if not collection or item.get("collection", collection) == collection:
+            if not collection or item.get("collection", collection) in (collection, *collections_of(collection)):
                 found.append(item)
         return found
 
@@ -156,6 +170,11 @@ class StaticCatalog:
                 level = list(read(_load, hrefs))
 
 
+def collections_of(collection: str) -> list[str]:
+    """The ids of collections that a search names, with commas between them; none for any."""
+    return [name.strip() for name in collection.split(",") if name.strip()]
+
+
 def absolute_href(base: str, href: str) -> str:
     """`href` of a document at `base` as an absolute path or URL."""
     if href.startswith("file://"):
@@ -166,6 +185,19 @@ def absolute_href(base: str, href: str) -> str:
         return urljoin(base, href)
     scheme, separator, path = base.rpartition("://")
     return f"{scheme}{separator}{posixpath.normpath(posixpath.join(posixpath.dirname(path), href))}"
+
+
+def _items_in(folder: Path) -> list[str]:
+    """Names of the STAC items among the JSON files of a folder."""
+    names = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            content = json.loads(path.read_bytes())
+        except (OSError, ValueError):
+            continue
+        if isinstance(content, dict) and content.get("type") == "Feature" and "assets" in content:
+            names.append(path.name)
+    return names
 
 
 def _features(document: Document) -> Iterator[Json]:
@@ -187,8 +219,25 @@ def _children(document: Document) -> Iterator[str]:
 
 def _absolute(item: Json, base: str) -> Json:
     """The item with absolute links to its assets, and without those to other documents."""
-    assets = {key: {**asset, "href": absolute_href(base, asset["href"])} for key, asset in item["assets"].items()}
+    product = product_id(item) if item.get("id") else ""
+    assets = {
+        key: {**asset, "href": _nearest(base, asset["href"], product=product)} for key, asset in item["assets"].items()
+    }
     return {**item, "assets": assets, "links": []}
+
+
+def _nearest(base: str, href: str, *, product: str) -> str:
+    """The absolute link of an asset: to the file of its name beside a local item, where there is one.
+
+    Items that are delivered with their files, as those of the USGS, link to the place on the web all the same. Only a
+    name that begins with the product's is taken for the same file.
+    """
+    link = absolute_href(base, href)
+    if "://" in base or not is_http(link):
+        return link
+    name = posixpath.basename(urlparse(link).path)
+    beside = Path(base).parent / name
+    return str(beside) if product and name.startswith(product) and beside.is_file() else link
 
 
 def _self_href(item: Json) -> str:

@@ -11,12 +11,13 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from glacier_core.errors import ConfigurationError, StoreError
 from glacier_core.recipes import FolderFile
+from glacier_core.sources.dates_in_names import DATE_GROUPS, compile_date_pattern, moment_of
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +40,8 @@ class _File:
 
     path: Path
     bands: tuple[str, ...]  # empty: as the file describes them
-    day: date
-    key: Key  # date and other groups of the date pattern
+    moment: datetime
+    key: Key  # moment and other groups of the date pattern
     wildcards: Key  # what the wildcards of the glob stand for
 
 
@@ -89,14 +90,14 @@ def index_folder(folder: Path, *, files: Sequence[FolderFile] = (), date_pattern
         left_out.append({"file": str(path.relative_to(folder)), "reason": reason})
 
     scenes: dict[Key, list[_Raster]] = defaultdict(list)
-    days: dict[Key, date] = {}
-    for scene, file in _scenes(_matches(folder, files, _compiled(date_pattern), leave_out), alone=not files):
+    moments: dict[Key, datetime] = {}
+    for scene, file in _scenes(_matches(folder, files, compile_date_pattern(date_pattern), leave_out), alone=not files):
         raster = _described(file)
         if isinstance(raster, str):
             leave_out(file.path, raster)
         else:
             scenes[scene].append(raster)
-            days[scene] = file.day
+            moments[scene] = file.moment
     if not scenes:
         reasons = "; ".join(f"{entry['file']}: {entry['reason']}" for entry in left_out[:3]) or "no file matches"
         raise ConfigurationError(
@@ -106,25 +107,10 @@ def index_folder(folder: Path, *, files: Sequence[FolderFile] = (), date_pattern
         )
     return _write(
         Path(out or folder).resolve(),
-        items=[(days[scene], scenes[scene]) for scene in sorted(scenes)],
+        items=[(moments[scene], scenes[scene]) for scene in sorted(scenes)],
         left_out=left_out,
         relative=out is None,
     )
-
-
-def _compiled(date_pattern: str) -> re.Pattern[str]:
-    try:
-        pattern = re.compile(date_pattern)
-    except re.error as error:
-        raise ConfigurationError(f"imagery.date_pattern is no regular expression ({error})") from None
-    groups = set(pattern.groupindex)
-    if not ({"year", "month", "day"} <= groups or {"year", "doy"} <= groups):
-        raise ConfigurationError(
-            f"imagery.date_pattern has the groups {', '.join(sorted(groups)) or 'none'}",
-            expected="year and month and day, or year and doy",
-            do="name the groups as in (?P<year>\\d{4})",
-        )
-    return pattern
 
 
 def _matches(folder: Path, files: Sequence[FolderFile], pattern: re.Pattern[str], leave_out: Any) -> list[_File]:
@@ -134,14 +120,14 @@ def _matches(folder: Path, files: Sequence[FolderFile], pattern: re.Pattern[str]
         capture = _capturing(glob)
         for path in sorted(path for path in folder.glob(glob) if path.is_file()):
             found = pattern.search(path.name)
-            day = _date(found) if found else None
-            if found is None or day is None:
+            moment = moment_of(found) if found else None
+            if found is None or moment is None:
                 leave_out(path, "its name holds no date")
                 continue
             stars = capture.fullmatch(path.relative_to(folder).as_posix())
             groups = sorted((name, text or "") for name, text in found.groupdict().items())
-            key = (day.isoformat(), *(text for name, text in groups if name not in {"year", "month", "day", "doy"}))
-            matches.append(_File(path, tuple(bands), day, key, stars.groups() if stars else ()))
+            key = (moment.isoformat(), *(text for name, text in groups if name not in DATE_GROUPS))
+            matches.append(_File(path, tuple(bands), moment, key, stars.groups() if stars else ()))
     return matches
 
 
@@ -152,18 +138,6 @@ def _capturing(glob: str) -> re.Pattern[str]:
     return re.compile(
         "".join(forms.get(part) or (f"({part})" if part[:1] == "[" else re.escape(part)) for part in parts)
     )
-
-
-def _date(found: re.Match[str]) -> date | None:
-    groups = found.groupdict()
-    try:
-        if groups.get("doy"):
-            first = date(int(groups["year"]), 1, 1)
-            day = first + timedelta(days=int(groups["doy"]) - 1)
-            return day if day.year == first.year else None
-        return date(int(groups["year"]), int(groups["month"]), int(groups["day"]))
-    except (TypeError, ValueError, OverflowError):
-        return None
 
 
 def _scenes(files: Sequence[_File], *, alone: bool) -> list[tuple[Key, _File]]:
@@ -243,16 +217,16 @@ def _footprint(dataset: Any) -> dict[str, Any]:
 def _write(
     out: Path,
     *,
-    items: Sequence[tuple[date, Sequence[_Raster]]],
+    items: Sequence[tuple[datetime, Sequence[_Raster]]],
     left_out: Sequence[dict[str, str]],
     relative: bool,
 ) -> Path:
     ids: list[str] = []
     try:
         (out / "items").mkdir(parents=True, exist_ok=True)
-        for day, rasters in items:
-            ids.append(_unique(_scene_name([raster.path.stem for raster in rasters]) or day.isoformat(), ids))
-            item = _item(ids[-1], day, rasters, below=out / "items" if relative else None)
+        for moment, rasters in items:
+            ids.append(_unique(_scene_name([raster.path.stem for raster in rasters]) or moment.date().isoformat(), ids))
+            item = _item(ids[-1], moment, rasters, below=out / "items" if relative else None)
             (out / "items" / f"{ids[-1]}.json").write_text(json.dumps(item, indent=1), encoding="utf-8")
         links = [{"rel": "item", "href": f"./items/{name}.json", "type": "application/geo+json"} for name in ids]
         catalog = {
@@ -270,7 +244,11 @@ def _write(
     return path
 
 
-def _item(name: str, day: date, rasters: Sequence[_Raster], *, below: Path | None) -> dict[str, Any]:
+def _zulu(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def _item(name: str, moment: datetime, rasters: Sequence[_Raster], *, below: Path | None) -> dict[str, Any]:
     import shapely
 
     footprint = shapely.union_all([shapely.geometry.shape(raster.footprint) for raster in rasters])
@@ -289,8 +267,8 @@ def _item(name: str, day: date, rasters: Sequence[_Raster], *, below: Path | Non
         "geometry": shapely.geometry.mapping(footprint),
         "bbox": list(footprint.bounds),
         "properties": {
-            "datetime": f"{day.isoformat()}T00:00:00Z",
-            "updated": updated.isoformat().replace("+00:00", "Z"),
+            "datetime": _zulu(moment),
+            "updated": _zulu(updated),
         },
         "assets": assets,
         "links": [{"rel": "root", "href": "../catalog.json"}, {"rel": "parent", "href": "../catalog.json"}],

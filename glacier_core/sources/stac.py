@@ -15,8 +15,9 @@ from glacier_core.errors import DataError
 from glacier_core.sources.assets import open_asset
 from glacier_core.sources.bands import band_sources, baseline_of, missing_band, projection
 from glacier_core.sources.catalogs import ApiCatalog, StaticCatalog, load_root
+from glacier_core.sources.mosaics import merged_items, version_of
 from glacier_core.sources.reading import SceneTrouble, read_scenes
-from glacier_core.sources.times import time_of
+from glacier_core.sources.times import is_dated, time_of
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
@@ -34,7 +35,7 @@ __all__ = [
 SAME_ACQUISITION_S = 60.0
 """Items of one platform and tile nearer in time than this show the same acquisition."""
 ADDS_COVER = 0.01
-"""Part of a window below which a scene is not worth reading for the ground that it adds."""
+"""Part of a window, or of a footprint, below which a scene is not worth reading for the ground that it adds."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,11 @@ class SceneItem:
         return cls(
             id=str(item["id"]),
             datetime=time_of(item),
-            cloud_percent=None if cloud is None else float(cloud),
+            # the USGS writes -1 where clouds were not looked for
+            cloud_percent=None if cloud is None or float(cloud) < 0 else float(cloud),
             updated=next((str(value) for value in updates if value), ""),
             size=sum(sizes) if sizes and all(isinstance(size, int) for size in sizes) else None,
-            platform=str(properties.get("platform") or ""),
+            platform=str(properties.get("platform") or properties.get("eo:platform") or ""),
             baseline=baseline_of(item),
             item=item,
         )
@@ -101,9 +103,9 @@ class CatalogSource(Protocol):
 
         Args:
             bbox: west, south, east, north in degrees (WGS 84).
-            start: first day (UTC).
+            start: first day (UTC). Collections whose dates mean nothing (elevation) are found whatever the days.
             end: last day (UTC), inclusive.
-            collection: id of the STAC collection; empty for any.
+            collection: id of the STAC collection, or several with commas between them; empty for any.
             max_cloud_percent: scenes known to have more cloud are left out.
 
         Raises:
@@ -136,9 +138,10 @@ class _Source:
             bbox=bbox, start=start, end=end, collection=collection, max_cloud_percent=max_cloud_percent
         )
         scenes: dict[str, SceneItem] = {}
-        for item in found:
-            scene = SceneItem.of(item)
-            if not start <= scene.datetime.date() <= end:
+        for item in merged_items(found):
+            scene = SceneItem.of(dict(item))
+            dated = is_dated(str(item.get("collection") or collection))
+            if dated and not start <= scene.datetime.date() <= end:
                 continue
             if (scene.cloud_percent or 0.0) <= max_cloud_percent and footprint_of(item).intersects(area):
                 scenes[scene.id] = scene
@@ -202,7 +205,10 @@ def choose_scenes(items: Sequence[SceneItem], *, footprint: BaseGeometry, limit:
 
 
 def newest_of_each(items: Sequence[SceneItem]) -> list[SceneItem]:
-    """One scene for each acquisition (platform, tile, time): the newest processing where there are several."""
+    """Each acquisition (platform, tile, time) in its newest processing.
+
+    Older ones are kept where they show ground that the newest does not: a tile may be delivered in two parts.
+    """
     groups: list[list[SceneItem]] = []
     for scene in sorted(items, key=lambda scene: (scene.platform, _tile(scene.item), scene.datetime, scene.id)):
         last = groups[-1][0] if groups else None
@@ -214,7 +220,21 @@ def newest_of_each(items: Sequence[SceneItem]) -> list[SceneItem]:
             groups[-1].append(scene)
         else:
             groups.append([scene])
-    return [max(group, key=lambda scene: (_version(scene.baseline), scene.updated, scene.id)) for group in groups]
+    return [scene for group in groups for scene in _adding_ground(group)]
+
+
+def _adding_ground(group: Sequence[SceneItem]) -> list[SceneItem]:
+    """The newest of several scenes, and those that show ground which no newer one does."""
+    newest, *older = sorted(
+        group, key=lambda scene: (version_of(scene.baseline), scene.updated, scene.id), reverse=True
+    )
+    kept, shown = [newest], footprint_of(newest.item)
+    for scene in older:
+        footprint = footprint_of(scene.item)
+        if footprint.difference(shown).area > ADDS_COVER * footprint.area:
+            kept.append(scene)
+            shown = shown.union(footprint)
+    return kept
 
 
 def native_grid(item: Mapping[str, Any], band: str) -> tuple[str, float, tuple[float, float]]:
@@ -261,9 +281,7 @@ def _tile(item: Mapping[str, Any]) -> str:
     for key in ("s2:mgrs_tile", "grid:code"):
         if properties.get(key):
             return str(properties[key])
+    if properties.get("landsat:wrs_path") and properties.get("landsat:wrs_row"):
+        return f"{properties['landsat:wrs_path']}/{properties['landsat:wrs_row']}"
     # without a tile's name, scenes with about the same corners show the same tile
     return ",".join(f"{value:.1f}" for value in footprint_of(item).bounds)
-
-
-def _version(baseline: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in baseline.split(".") if part.isdigit())

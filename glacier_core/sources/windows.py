@@ -1,11 +1,13 @@
-"""One band of one file on a given grid, reading no more of the file than the window needs.
+"""One band of any file that GDAL opens, on a given grid, reading no more of the file than the window needs.
 
-The geometry is odc-geo's, as in odc-stac, which the tests hold this against. Where the file's lattice and the grid's
-agree, pixels are copied; else they are warped by GDAL.
+The geometry and the choice of the overview are odc-geo's and odc-stac's, which the tests hold this against. Where the
+file's lattice and the grid's agree, pixels are copied; else they are warped by GDAL. odc-stac's own reader knows no
+masks beside nodata numbers, takes no open file, and logs the links that it cannot read with their signatures.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ Resampling = Literal["nearest", "bilinear"]
 
 SHIFT_PX = 0.05
 """Lattices that are less than this part of a pixel apart agree."""
+NO_OVERVIEW = -1
+"""The file itself."""
 MARGIN_PX = 4
 """Pixels read beyond the window, so that interpolation at its edge sees its neighbours."""
 
@@ -38,12 +42,21 @@ def read_band(
         rasterio.errors.RasterioError: the file cannot be decoded there.
     """
     import numpy as np
+    import rasterio
     from odc.geo.converters import rio_geobox
     from odc.geo.overlap import compute_reproject_roi
     from odc.geo.roi import roi_is_empty
 
     target = grid.geobox()
     overlap = compute_reproject_roi(rio_geobox(dataset), target, ttol=SHIFT_PX)
+    level = picked_overview(overlap.read_shrink, dataset.overviews(index)) if overlap.read_shrink > 1 else NO_OVERVIEW
+    if level != NO_OVERVIEW:
+        with rasterio.open(dataset.name, overview_level=level, sharing=False) as overview:
+            # an overview knows no nodata number of its own
+            missing = dataset.nodatavals[index - 1]
+            return read_band(
+                overview, index=index, grid=grid, resampling=resampling, nodata=nodata if missing is None else missing
+            )
     pixels = np.full(grid.shape, np.nan, np.float32)
     if roi_is_empty(overlap.roi_src) or roi_is_empty(overlap.roi_dst):
         return pixels
@@ -53,6 +66,26 @@ def read_band(
     window = _widened(_slices(overlap.roi_src), dataset.shape)
     _warp(dataset, index, window, nodata, pixels=pixels, grid=grid, how=resampling)
     return pixels
+
+
+def picked_overview(shrink: int, overviews: Sequence[int]) -> int:
+    """The overview to read where a grid is `shrink` times coarser than the file: as odc-stac picks it.
+
+    Args:
+        shrink: file pixels for each pixel of the grid.
+        overviews: how much coarser than the file each of its overviews is, in order.
+
+    Returns:
+        Its place in `overviews`; NO_OVERVIEW where the file itself serves.
+    """
+    if not overviews or shrink < overviews[0]:
+        return NO_OVERVIEW
+    picked = 0
+    for place, factor in enumerate(overviews):
+        if factor > shrink:
+            break
+        picked = place
+    return picked
 
 
 def _warp(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glacier_core.recipes import Recipe
+from glacier_core.recipes import ExtentRecipe
 from glacier_core.steps.evaluating import THRESHOLD, Case
 from glacier_core.steps.imagery import IMAGE
 from glacier_core.steps.plans import gather
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PICTURES = 3
 
 
-def model_card(step: Step, recipe: Recipe, chain: dict[str, Any], model: Output) -> str:
+def model_card(step: Step, recipe: ExtentRecipe, chain: dict[str, Any], model: Output) -> str:
     """The model card (Mitchell et al. 2019, doi 10.1145/3287560.3287596) as Markdown."""
     spec = model.read_json("model.json")
     scores = model.read_json("scores.json")

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from glacier_core.errors import ConfigurationError
-from glacier_core.recipes import Recipe, dump_recipe
+from glacier_core.recipes import ExtentRecipe, dump_recipe
 from glacier_core.settings import Settings
 from glacier_core.steps.plans import read_plan
 from glacier_core.steps.running import Step, log, reference, running
@@ -109,7 +109,7 @@ def open_registry(store: Store) -> Any:
     return Registry(tracking_uri(store))
 
 
-def import_model(step: Step, model: str, recipe: Recipe) -> dict[str, Any]:
+def import_model(step: Step, model: str, recipe: ExtentRecipe) -> dict[str, Any]:
     """The model version that `name@alias` or `name/version` names, with its files in the store.
 
     Returns:
@@ -152,7 +152,7 @@ def _imported(step: Step, version: Any) -> Output:
         return attempt.publish(part={"name": version.name, "version": version.version}, inputs=[], version=0)
 
 
-def _model(step: Step, recipe: Recipe, chain: dict[str, Any]) -> Output:
+def _model(step: Step, recipe: ExtentRecipe, chain: dict[str, Any]) -> Output:
     """The network, its calibration and its scores in one folder: what is registered, and what predicts elsewhere."""
     trained, evaluated, samples = (step.read(chain[stage]) for stage in ("train", "evaluate", "sample"))
 
@@ -169,7 +169,7 @@ def _model(step: Step, recipe: Recipe, chain: dict[str, Any]) -> Output:
     return step.build("model", part={"name": recipe.name}, inputs=inputs, make=make)
 
 
-def _registered(step: Step, recipe: Recipe, chain: dict[str, Any], model: Output) -> Any:
+def _registered(step: Step, recipe: ExtentRecipe, chain: dict[str, Any], model: Output) -> Any:
     import tempfile
 
     from glacier_core.registry import Registration

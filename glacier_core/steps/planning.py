@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from glacier_core.errors import ConfigurationError, DataError
 from glacier_core.grids import Grid
-from glacier_core.recipes import Recipe
+from glacier_core.recipes import ExtentRecipe, Simulation
 from glacier_core.steps.evaluating import shown
 from glacier_core.steps.models import import_model
 from glacier_core.steps.plans import PURPOSES, Plan, Purpose, read_plan
@@ -53,7 +53,11 @@ def plan(*, store: str, run: str, recipe: str, purpose: str, catalog: str = "", 
             raise ConfigurationError(f"purpose is '{purpose}'", expected=f"one of {', '.join(PURPOSES)}")
         step.made += 1  # a plan is computed anew on every run
         made = make_plan(
-            step, Recipe.model_validate_json(recipe), purpose=cast("Purpose", purpose), catalog=catalog, model=model
+            step,
+            ExtentRecipe.model_validate_json(recipe),
+            purpose=cast("Purpose", purpose),
+            catalog=catalog,
+            model=model,
         )
         log.info("[plan] %d units in %d batches", len(made.units), len(made.batches))
         step.units["withheld"] = sum(entry["state"] == "withheld" for entry in made.left_out)
@@ -66,7 +70,7 @@ def plan(*, store: str, run: str, recipe: str, purpose: str, catalog: str = "", 
         return [f"{made.output.digest}/{number}" for number in range(len(made.batches))]
 
 
-def make_plan(step: Step, recipe: Recipe, *, purpose: Purpose, catalog: str, model: str) -> Plan:
+def make_plan(step: Step, recipe: ExtentRecipe, *, purpose: Purpose, catalog: str, model: str) -> Plan:
     """Compute and publish the plan; see `plan`."""
     inputs = resolve_inputs(step, recipe, catalog)
     survey = Survey.of(recipe, inputs, purpose=purpose)
@@ -106,7 +110,7 @@ def make_plan(step: Step, recipe: Recipe, *, purpose: Purpose, catalog: str, mod
     return read_plan(step, reference(output))
 
 
-def estimate(*, store: Store, recipe: Recipe, catalog: str) -> dict[str, Any]:
+def estimate(*, store: Store, recipe: ExtentRecipe, catalog: str) -> dict[str, Any]:
     """What a `monitor` run of the recipe would do, without doing it.
 
     Args:
@@ -160,7 +164,7 @@ class Inputs:
     """References of the store's outputs that these are."""
 
 
-def resolve_inputs(step: Step, recipe: Recipe, catalog: str) -> Inputs:
+def resolve_inputs(step: Step, recipe: ExtentRecipe, catalog: str) -> Inputs:
     """The recipe's imagery and outlines; a simulated archive is made (once) in the store."""
     imagery, glaciers = recipe.imagery, recipe.glaciers
     if imagery.source != "simulated":
@@ -184,10 +188,15 @@ def resolve_inputs(step: Step, recipe: Recipe, catalog: str) -> Inputs:
     )
 
 
-def _simulated(step: Step, recipe: Recipe) -> Output:
+def _simulated(step: Step, recipe: ExtentRecipe) -> Output:
     simulation = recipe.imagery.simulation
     if simulation is None:  # the recipe's validation excludes it; the type checker cannot know
         raise ConfigurationError("source 'simulated' needs the part 'simulation'")
+    return simulated_archive(step, simulation, years=recipe.year_range(), season=recipe.season)
+
+
+def simulated_archive(step: Step, simulation: Simulation, *, years: range, season: tuple[str, str]) -> Output:
+    """The scenes and outlines of simulated glaciers, made (once) in the store."""
 
     def make(attempt: Any) -> None:
         from glacier_core.sources.simulated import simulate
@@ -196,18 +205,27 @@ def _simulated(step: Step, recipe: Recipe) -> Output:
         simulate(
             attempt.local_folder(),
             spec=simulation,
-            years=recipe.year_range(),
-            season=recipe.season,
+            years=years,
+            season=season,
             progress=lambda text: log.info("[simulate] %s", text),
             processes=threads(),
         )
 
-    return step.build("simulate", part=_simulation_part(recipe), inputs=[], make=make)
+    return step.build("simulate", part=_archive_part(simulation, years, season), inputs=[], make=make)
 
 
-def _simulation_part(recipe: Recipe) -> dict[str, Any]:
-    imagery = recipe.model_dump(mode="json", include={"imagery": {"simulation"}, "years": True, "season": True})
-    return dict(imagery)
+def _simulation_part(recipe: ExtentRecipe) -> dict[str, Any]:
+    if recipe.imagery.simulation is None:
+        return {}
+    return _archive_part(recipe.imagery.simulation, recipe.year_range(), recipe.season)
+
+
+def _archive_part(simulation: Simulation, years: range, season: tuple[str, str]) -> dict[str, Any]:
+    return {
+        "imagery": {"simulation": simulation.model_dump(mode="json")},
+        "years": [years[0], years[-1]],
+        "season": list(season),
+    }
 
 
 @dataclass(frozen=True)
@@ -228,13 +246,14 @@ class Survey:
     """The split file."""
 
     @classmethod
-    def of(cls, recipe: Recipe, inputs: Inputs, *, purpose: Purpose) -> Survey:
+    def of(cls, recipe: ExtentRecipe, inputs: Inputs, *, purpose: Purpose) -> Survey:
         """Read outlines, search scenes, assign places and parts."""
         from glacier_core.sources import outlines as outline_files
 
-        outlines = outline_files.read_outlines(inputs.outlines)
+        regions = outline_files.wanted_regions(recipe.glaciers)
+        outlines = outline_files.read_outlines(inputs.outlines, regions=regions)
         scored = purpose != "monitor" and inputs.reference
-        reference_outlines = outline_files.read_outlines(inputs.reference) if scored else None
+        reference_outlines = outline_files.read_outlines(inputs.reference, regions=regions) if scored else None
         chosen = outline_files.choose(outlines, recipe.glaciers, resolve=recipe.path).drop_duplicates("glacier_id")
         search = _Search(recipe, inputs)
         left_out: list[dict[str, str]] = []
@@ -285,7 +304,7 @@ class _Site:
 class _Search:
     """Searches scenes by window and year, each search once."""
 
-    def __init__(self, recipe: Recipe, inputs: Inputs) -> None:
+    def __init__(self, recipe: ExtentRecipe, inputs: Inputs) -> None:
         from glacier_core.sources.folder import index_folder
         from glacier_core.sources.stac import open_catalog
 
@@ -335,7 +354,7 @@ class _Search:
         return chosen
 
 
-def _sites(recipe: Recipe, chosen: GeoDataFrame, search: _Search, left_out: list[dict[str, str]]) -> list[_Site]:
+def _sites(recipe: ExtentRecipe, chosen: GeoDataFrame, search: _Search, left_out: list[dict[str, str]]) -> list[_Site]:
     import shapely
 
     from glacier_core.samples import assign_places
@@ -361,7 +380,7 @@ def _sites(recipe: Recipe, chosen: GeoDataFrame, search: _Search, left_out: list
 
 
 def _on_imagery(
-    recipe: Recipe, outline: BaseGeometry, search: _Search
+    recipe: ExtentRecipe, outline: BaseGeometry, search: _Search
 ) -> tuple[Grid, BaseGeometry, BaseGeometry] | str:
     """The glacier's grid in the imagery's CRS, its outline there and its window in degrees; or why there is none."""
     import geopandas
@@ -423,7 +442,7 @@ class _Parts:
         return self.record
 
 
-def _split(recipe: Recipe, sites: Sequence[_Site], *, purpose: Purpose) -> _Parts:
+def _split(recipe: ExtentRecipe, sites: Sequence[_Site], *, purpose: Purpose) -> _Parts:
     from glacier_core.samples import split_by_axis, split_by_place
 
     if purpose != "train":
@@ -438,7 +457,7 @@ def _split(recipe: Recipe, sites: Sequence[_Site], *, purpose: Purpose) -> _Part
 
 
 def _labelled_years(
-    recipe: Recipe, outlines: GeoDataFrame, reference_outlines: GeoDataFrame | None
+    recipe: ExtentRecipe, outlines: GeoDataFrame, reference_outlines: GeoDataFrame | None
 ) -> dict[tuple[str, bool], set[int]]:
     """Years with usable labels by glacier, for training (True) and for scores (False)."""
     years: dict[tuple[str, bool], set[int]] = {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from glacier_core.errors import DataError
-from glacier_core.recipes import Recipe
+from glacier_core.recipes import ExtentRecipe
 from glacier_core.steps.running import Step
 from glacier_core.steps.tables import from_geoparquet
 from glacier_core.store import Output
@@ -26,7 +26,7 @@ class Plan:
 
     reference: str
     """`plan/<digest>`."""
-    recipe: Recipe
+    recipe: ExtentRecipe
     """The recipe."""
     purpose: Purpose
     """What the units are for."""
@@ -56,7 +56,7 @@ def read_plan(step: Step, planned: str) -> Plan:
     value = output.read_json("plan.json")
     return Plan(
         reference=planned,
-        recipe=Recipe.model_validate(value["recipe"]),
+        recipe=ExtentRecipe.model_validate(value["recipe"]),
         purpose=value["purpose"],
         units={unit.unit_id: unit for unit in map(Unit.from_json, value["units"])},
         batches=value["batches"],

@@ -20,6 +20,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "aggregate": 1,
     "report": 1,
     "training_report": 1,
+    "cube": 1,
 }
 
 STAGE_MODULES: dict[str, tuple[str, ...]] = {
@@ -37,5 +38,6 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
     "aggregate": ("measure/trend.py", "steps/measuring.py"),
     "report": ("report", "steps/reporting.py"),
     "training_report": ("report", "steps/reporting.py"),
+    "cube": ("cube", "sources", "prepare/coregistration", "steps/cubing.py"),
 }
 """The modules below glacier_core whose code decides what a stage makes."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glacier_core import Recipe, dump_recipe, load_recipe, parse_recipe
+from glacier_core import CubeRecipe, ExtentRecipe, dump_recipe, load_recipe, parse_recipe
 from glacier_core.errors import ConfigurationError
+from glacier_core.recipes import recipe_from_json
 
 RECIPES = sorted((Path(__file__).parents[2] / "pipelines" / "recipes").glob("*.yaml"))
 
@@ -30,8 +32,8 @@ def minimal(**changes: Any) -> dict[str, Any]:
     }
 
 
-def parsed(**changes: Any) -> Recipe:
-    return parse_recipe(minimal(**changes), origin="test.yaml")
+def parsed(**changes: Any) -> ExtentRecipe:
+    return parse_recipe(minimal(**changes), origin="test.yaml", kind=ExtentRecipe)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: str(path.stem))
@@ -116,7 +118,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_overrides_reach_nested_keys_and_are_validated(tmp_path: Path) -> None:
     path = tmp_path / "small.yaml"
     path.write_text(yaml.safe_dump(minimal()), encoding="utf-8")
-    assert load_recipe(path, overrides=["training.epochs=3"]).training.epochs == 3
+    assert load_recipe(path, overrides=["training.epochs=3"], kind=ExtentRecipe).training.epochs == 3
     with pytest.raises(ConfigurationError, match="did you mean 'epochs'"):
         load_recipe(path, overrides=["training.epochz=3"])
     with pytest.raises(ConfigurationError, match="key=value"):
@@ -136,3 +138,56 @@ def test_relative_paths_stand_below_data(monkeypatch: pytest.MonkeyPatch) -> Non
     assert recipe.path("a.gpkg") == "/data/x/a.gpkg"
     assert recipe.path("/b.gpkg") == "/b.gpkg"
     assert recipe.path("https://host/c") == "https://host/c"
+
+
+def cube(imagery: dict[str, Any], **keys: Any) -> CubeRecipe:
+    value = {"name": "small", "kind": "cube", "imagery": imagery, **keys}
+    return parse_recipe(value, origin="test.yaml", kind=CubeRecipe)
+
+
+FRAMES = {"source": "frames", "bands": ["a"]}
+
+
+@pytest.mark.parametrize(
+    ("imagery", "keys", "said"),
+    [
+        ({"source": "satellite"}, {}, "imagery.source is 'satellite', expected one of simulated, stac"),
+        ({"source": "velocty"}, {}, "did you mean 'velocity'?"),
+        ({"bands": ["a"]}, {}, "key 'imagery.source' is missing"),
+        ({"source": "stac", "bands": ["a"]}, {"years": [2020, 2020]}, "key 'imagery.catalog' is missing"),
+        ({**FRAMES, "pixelsize_m": 3}, {}, "unknown key 'imagery.pixelsize_m', did you mean 'pixel_size_m'?"),
+        ({**FRAMES, "quantities": ["heat"]}, {}, "imagery.quantities.0"),
+        ({"source": "folder", "bands": ["a"], "files": [{"patern": "x"}]}, {}, "'imagery.files.0."),
+        (FRAMES, {"glaciers": {"ids": ["a"]}}, "leave 'glaciers' out"),
+        (FRAMES, {"grid": {"resolution": 10}}, "leave 'grid' out"),
+        (FRAMES, {"coregistration": {"modle": "affine"}}, "did you mean 'model'?"),
+        (FRAMES, {"years": [2021, 2020]}, "earlier one first"),
+        (FRAMES, {"composite": "yearly", "coregistration": {}}, "keep one of the two"),
+        ({"source": "simulated", "bands": ["B04"]}, {}, "needs 'years'"),
+    ],
+)
+def test_a_wrong_cube_recipe_is_refused_in_one_line(imagery: dict[str, Any], keys: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        cube(imagery, **keys)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_of_another_kind_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="is of the kind 'extent'"):
+        parse_recipe(minimal(), origin="test.yaml", kind=CubeRecipe)
+
+
+@given(day=st.dates(date(1990, 1, 1), date(2030, 12, 31)))
+def test_a_season_across_new_year_is_the_rest_of_its_complement(day: date) -> None:
+    winter = cube(FRAMES, season=["10-01", "04-30"], years=[2000, 2010])
+    summer = cube(FRAMES, season=["05-01", "09-30"], years=[2000, 2010])
+    ends = day.year + (day.month >= 10)
+    assert winter.wants(day) == (not 5 <= day.month <= 9 and 2000 <= ends <= 2010)
+    assert summer.wants(day) == (5 <= day.month <= 9 and 2000 <= day.year <= 2010)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: str(path.stem))
+def test_shipped_recipes_survive_the_trip_through_json(path: Path) -> None:
+    recipe = load_recipe(path)
+    assert recipe_from_json(recipe.model_dump_json()) == recipe

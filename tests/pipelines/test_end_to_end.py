@@ -122,10 +122,12 @@ def test_an_unpromoted_version_monitors_when_named(finished: Finished, tiny_reci
 
 
 def test_evaluate_scores_a_model_on_other_data(finished: Finished, tiny_recipe: Path, tmp_path: Path) -> None:
-    from glacier_core import load_recipe
+    from glacier_core import ExtentRecipe, load_recipe
     from glacier_core.sources.simulated import simulate
 
-    recipe = load_recipe(tiny_recipe, overrides=["imagery.simulation.seed=1001", "imagery.simulation.places=1"])
+    recipe = load_recipe(
+        tiny_recipe, overrides=["imagery.simulation.seed=1001", "imagery.simulation.places=1"], kind=ExtentRecipe
+    )
     assert recipe.imagery.simulation is not None
     simulate(tmp_path / "other", spec=recipe.imagery.simulation, years=recipe.year_range(), season=recipe.season)
     code, result, stderr = run_json(

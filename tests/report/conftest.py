@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from shapely.geometry import box
 
 from glacier_core.grids import Grid
-from glacier_core.recipes import Recipe, parse_recipe
+from glacier_core.recipes import ExtentRecipe, parse_recipe
 from glacier_core.report import ReportInputs, YearImage
 
 YEARS = (2016, 2024)
 CONFIDENCE = 0.9
 
 
-def recipe_of(**changes: Any) -> Recipe:
+def recipe_of(**changes: Any) -> ExtentRecipe:
     return parse_recipe(
         {
             "name": "demo",
@@ -41,6 +41,7 @@ def recipe_of(**changes: Any) -> Recipe:
             **changes,
         },
         origin="test",
+        kind=ExtentRecipe,
     )
 
 
@@ -116,7 +117,7 @@ class Scenery:
             acquired=[f"S2A_MSIL2A_{year}0812T043701", f"S2B_MSIL2A_{year}0901T043659"],
         )
 
-    def inputs(self, recipe: Recipe, **changes: Any) -> ReportInputs:
+    def inputs(self, recipe: ExtentRecipe, **changes: Any) -> ReportInputs:
         rows, trends, outlines = [], [], []
         years = range(self.years[0], self.years[1] + 1)
         for k, glacier in enumerate(self.ids):
@@ -255,7 +256,7 @@ def module_inputs() -> ReportInputs:
 
 
 @pytest.fixture
-def recipe() -> Recipe:
+def recipe() -> ExtentRecipe:
     return recipe_of()
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from shapely.geometry import box
 
-from glacier_core.recipes import Recipe
+from glacier_core.recipes import ExtentRecipe
 from glacier_core.report import ReportInputs, TrainingInputs, draw_sample, write_products, write_training_report
 from glacier_core.report.frames import Frame, Strip
 from glacier_core.report.maps import overview_map
@@ -199,7 +199,7 @@ def test_far_glaciers_are_symbols_that_do_not_overlap(make_inputs: MakeInputs) -
 
 
 def test_the_training_page_shows_verdict_scores_and_card(
-    recipe: Recipe, training_values: dict[str, Any], tmp_path: Path
+    recipe: ExtentRecipe, training_values: dict[str, Any], tmp_path: Path
 ) -> None:
     picture = tmp_path / "unit.png"
     ice = np.zeros((40, 50), dtype=bool)

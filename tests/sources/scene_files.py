@@ -116,6 +116,31 @@ def make_item(
     }
 
 
+def plain_item(
+    name: str,
+    *,
+    collection: str,
+    when: str,
+    ground: Ground,
+    assets: Mapping[str, Mapping[str, Any]],
+    fields: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """A STAC item of any collection, its assets as they are given (`href` and whatever else they say)."""
+    west, south, east, north = transform_bounds(ground.crs, "EPSG:4326", *ground.bounds())
+    return {
+        "type": "Feature",
+        "stac_version": "1.0.0",
+        "stac_extensions": [],
+        "id": name,
+        "collection": collection,
+        "geometry": shapely.geometry.mapping(shapely.box(west, south, east, north)),
+        "bbox": [west, south, east, north],
+        "properties": {"datetime": when, **(fields or {})},
+        "assets": {key: {"type": "image/tiff; application=geotiff", **asset} for key, asset in assets.items()},
+        "links": [],
+    }
+
+
 def write_catalog(folder: Path, items: Sequence[Mapping[str, Any]]) -> Path:
     """A static catalog in `folder` whose items stand in folders of their own."""
     links = []

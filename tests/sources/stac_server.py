@@ -246,10 +246,13 @@ def _matches(item: Mapping[str, Any], body: Mapping[str, Any]) -> bool:
     box = item["bbox"]
     if box[0] > east or box[2] < west or box[1] > north or box[3] < south:
         return False
-    first, last = (datetime.fromisoformat(text) for text in body["datetime"].split("/"))
-    if not first <= datetime.fromisoformat(item["properties"]["datetime"]) <= last:
-        return False
+    if body.get("datetime"):
+        first, last = (datetime.fromisoformat(text) for text in body["datetime"].split("/"))
+        if not first <= datetime.fromisoformat(item["properties"]["datetime"]) <= last:
+            return False
     if body.get("collections") and item["collection"] not in body["collections"]:
         return False
-    most = body.get("query", {}).get("eo:cloud_cover", {}).get("lte", 100)
-    return bool(item["properties"]["eo:cloud_cover"] <= most)
+    # a query for a property finds no item that has none
+    asked = body.get("query", {}).get("eo:cloud_cover")
+    cloud = item["properties"].get("eo:cloud_cover")
+    return asked is None or (cloud is not None and bool(cloud <= asked["lte"]))

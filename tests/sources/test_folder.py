@@ -97,6 +97,15 @@ def test_files_of_one_date_are_one_scene_and_tiles_stay_apart(tmp_path: Path) ->
     assert [len(scene.item["assets"]) for scene in found] == [2, 2, 1]
 
 
+def test_two_passes_of_a_day_are_two_scenes_with_their_times(tmp_path: Path) -> None:
+    for clock in ("T0210", "T1433"):
+        write_raster(tmp_path / f"S1_20200801{clock}.tif", numbers(1, 96))
+    pattern = ISO_DATE + r"T(?P<hour>\d\d)(?P<minute>\d\d)"
+    files = [FolderFile(pattern="S1_*.tif", bands=("vv",))]
+    found = scenes_of(index_folder(tmp_path, files=files, date_pattern=pattern))
+    assert [scene.datetime.isoformat() for scene in found] == ["2020-08-01T02:10:00+00:00", "2020-08-01T14:33:00+00:00"]
+
+
 def test_unusable_files_are_reported_and_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_raster(tmp_path / "good_2020-08-01.tif", numbers(1, 96))
     (tmp_path / "broken_2020-08-02.tif").write_bytes(b"II*\0 no TIFF after all")

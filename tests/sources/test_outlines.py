@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import shutil
+import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ from hypothesis import strategies as st
 from glacier_core.errors import ConfigurationError
 from glacier_core.recipes import Glaciers
 from glacier_core.settings import Settings
-from glacier_core.sources.outlines import choose, read_outlines
+from glacier_core.sources.outlines import choose, read_outlines, wanted_regions
 
 DATA = Settings().data / "extent"
 BOXES = [shapely.box(86.0 + 0.1 * n, 28.0, 86.05 + 0.1 * n, 28.0 + 0.02 * (n + 1)) for n in range(4)]
@@ -160,6 +163,102 @@ def test_missing_outlines_behind_a_url() -> None:
         read_outlines("memory://outlines/absent.gpkg")
 
 
+# --- whole inventories ------------------------------------------------------------------------------------------
+
+
+def rgi7(path: Path, *, region: int = 15, **changes: Any) -> Path:
+    columns = {
+        "rgi_id": [f"RGI2000-v7.0-G-{region:02d}-0000{n}" for n in range(4)],
+        "glac_name": ["Khumbu Glacier", "", "Ngozumpa", ""],
+        "o1region": [f"{region:02d}"] * 4,
+        "src_date": ["2000-10-30T00:00:00"] * 4,
+    }
+    return write(path, **{**columns, **changes})
+
+
+def inventory6(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    for number, name in ((13, "CentralAsia"), (15, "SouthAsiaEast")):
+        ids = [f"RGI60-{number}.0000{n}" for n in range(4)]
+        rgi6(folder / f"{number}_rgi60_{name}.shp", RGIId=ids, O1Region=[str(number)] * 4)
+    (folder / "00_rgi60_attribs.csv").write_text("no outlines")
+    return folder
+
+
+def zipped(folder: Path, target: Path) -> Path:
+    return Path(shutil.make_archive(str(target.with_suffix("")), "zip", folder))
+
+
+def inventory7(folder: Path, work: Path) -> Path:
+    """Region files as RGI 7 comes: a zip each, glacier complexes beside the glaciers."""
+    folder.mkdir(parents=True)
+    for number, name in ((1, "alaska"), (13, "central_asia")):
+        for product in "GC":
+            stem = f"RGI2000-v7.0-{product}-{number:02d}_{name}"
+            (work / stem).mkdir(parents=True)
+            rgi7(work / stem / f"{stem}.shp", region=number)
+            zipped(work / stem, folder / f"{stem}.zip")
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_of_an_inventory_only_the_regions_that_matter_are_read(tmp_path: Path, kind: str) -> None:
+    for place in (inventory6(tmp_path / "rgi6"), inventory7(tmp_path / "rgi7", tmp_path / "work")):
+        path = place if kind == "folder" else zipped(place, tmp_path / f"{place.name}-all.zip")
+        outlines = read_outlines(path, regions=[13])
+        assert len(outlines) == 4
+        assert outlines["glacier_id"].str.contains("13").all()
+        both = read_outlines(path, regions=[13, 15 if place.name == "rgi6" else 1])
+        assert len(both) == 8
+        assert both.crs == "EPSG:4326"
+        assert list(both.columns[:6]) == COLUMNS
+
+
+def test_the_region_is_known_from_ids_or_stated() -> None:
+    assert wanted_regions(Glaciers(outlines="x", ids=("RGI60-15.03733", "RGI2000-v7.0-G-13-00001"))) == (13, 15)
+    assert wanted_regions(Glaciers(outlines="x", region=19)) == (19,)
+    assert wanted_regions(Glaciers(outlines="x", ids=("RGI60-15.03733", "G079314E30901N"))) == ()
+    assert wanted_regions(Glaciers(outlines="x", names=("Khumbu Glacier",))) == ()
+
+
+def test_a_region_that_is_damaged_or_not_there_is_said(tmp_path: Path) -> None:
+    place = inventory6(tmp_path / "rgi6")
+    (place / "16_rgi60_LowLatitudes.zip").write_bytes(b"PK\3\4 and no more")
+    shutil.copy(place / "13_rgi60_CentralAsia.shp", place / "RGI2000-v7.0-G-13_central_asia.shp")
+    for regions, message in (
+        ((), r"hold the regions 13 \(Central Asia\), 15 .*glaciers\.region"),
+        ((11,), r"do not hold region 11 \(Central Europe\).*15 \(South Asia East\)"),
+        ((13,), "region 13 more than once"),
+        ((16,), "cannot be unpacked"),
+    ):
+        with pytest.raises(ConfigurationError, match=message) as caught:
+            read_outlines(place, regions=regions)
+        assert "\n" not in str(caught.value)
+    (tmp_path / "several").mkdir()
+    for name in ("a", "b"):
+        rgi6(tmp_path / f"several/{name}.gpkg")
+    with pytest.raises(ConfigurationError, match="none is named after a region"):
+        read_outlines(tmp_path / "several")
+
+
+def test_a_zip_with_a_broken_entry_is_said(tmp_path: Path) -> None:
+    path = zipped(inventory6(tmp_path / "rgi6"), tmp_path / "rgi6.zip")
+    with zipfile.ZipFile(path) as archive:
+        entry = archive.getinfo("13_rgi60_CentralAsia.shp")
+    body = bytearray(path.read_bytes())
+    body[entry.header_offset + 60 + entry.compress_size // 2] ^= 0xFF
+    path.write_bytes(body)
+    with pytest.raises(ConfigurationError, match="cannot be unpacked") as caught:
+        read_outlines(path, regions=[13])
+    assert "\n" not in str(caught.value)
+
+
+def test_one_zipped_file_needs_no_region(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    rgi6(tmp_path / "own/glaciers.shp")
+    assert len(read_outlines(zipped(tmp_path / "own", tmp_path / "own.zip"))) == 4
+
+
 # --- choice -----------------------------------------------------------------------------------------------------
 
 
@@ -184,6 +283,7 @@ def chosen(outlines: geopandas.GeoDataFrame, folder: Path = Path(), **wanted: An
         ({"aoi": (86.049, 27.9, 86.101, 28.1)}, []),  # touches two
         ({"point": (86.11, 28.01)}, [1]),
         ({"min_area_km2": 30.0}, [2, 3]),
+        ({"region": 15}, [0, 1, 2, 3]),  # as the ids tell
     ],
 )
 def test_choice(outlines: geopandas.GeoDataFrame, wanted: dict[str, Any], expected: list[int]) -> None:
@@ -218,6 +318,51 @@ def test_wrong_choice_says_what_would_be_right(
 ) -> None:
     with pytest.raises(ConfigurationError, match=message):
         chosen(outlines, **wanted)
+
+
+@pytest.mark.parametrize("column", ["O1Region", "o1region"])
+@pytest.mark.parametrize("form", [str, int, "{:02d}".format])
+def test_choice_by_region(tmp_path: Path, column: str, form: Any) -> None:
+    path = rgi6(tmp_path / "a.gpkg", **{column: [form(number) for number in (1, 15, 13, 13)]})
+    outlines = read_outlines(path)
+    assert chosen(outlines, region=13) == [2, 3]
+    assert chosen(outlines, region=1) == [0]
+    with pytest.raises(ConfigurationError, match=r"region 11 \(Central Europe\).*1 \(Alaska\), 13 \(Central Asia\)"):
+        chosen(outlines, region=11)
+
+
+def test_an_id_of_the_other_inventory_is_said(tmp_path: Path) -> None:
+    old, new = read_outlines(rgi6(tmp_path / "old.gpkg")), read_outlines(rgi7(tmp_path / "new.gpkg"))
+    with pytest.raises(ConfigurationError, match=r"is of RGI 6\.0, the outlines are of RGI 7\.0.*number glaciers diff"):
+        chosen(new, ids=["RGI60-15.00001"])
+    with pytest.raises(ConfigurationError, match=r"is of RGI 7\.0, the outlines are of RGI 6\.0.*RGI60-15\.00000"):
+        chosen(old, ids=["RGI2000-v7.0-G-15-00001"])
+    with pytest.raises(ConfigurationError, match=r"not among 4 outlines.*RGI2000-v7\.0-G-15-00001"):
+        chosen(new, ids=["RGI2000-v7.0-G-15-00009"])
+
+
+def test_near_ids_of_a_large_inventory_are_found_in_no_time() -> None:
+    ids = [f"RGI2000-v7.0-G-13-{number:05d}" for number in range(40_000)]
+    many = geopandas.GeoDataFrame({"glacier_id": ids}, geometry=[BOXES[0]] * len(ids), crs="EPSG:4326")
+    began = time.perf_counter()
+    for wanted, expected in (("RGI2000-v7.0-G-13-3733", "-03733"), ("RGI2000-v7.0-G-13-40001", "-399")):
+        with pytest.raises(ConfigurationError, match=f"expected .*RGI2000-v7.0-G-13{expected}"):
+            chosen(many, ids=[wanted])
+    assert time.perf_counter() - began < 10
+
+
+def test_own_polygons_have_no_region(tmp_path: Path) -> None:
+    outlines = read_outlines(write(tmp_path / "a.gpkg"))
+    with pytest.raises(ConfigurationError, match="outlines of the RGI, which tell their region"):
+        chosen(outlines, region=13)
+
+
+@pytest.mark.skipif(not (DATA / "outlines_and_dems").is_dir(), reason=f"GLACIER_DATA holds none ({DATA})")
+def test_outlines_of_several_regions_in_one_folder_each() -> None:
+    folder = DATA / "outlines_and_dems"
+    columbia = read_outlines(folder, regions=[1])
+    assert list(columbia["glacier_id"]) == ["RGI60-01.10689"]
+    assert len(read_outlines(folder / "RGI60-14.03439.shp")) == 1
 
 
 @pytest.mark.skipif(not (DATA / "everest").is_dir(), reason=f"GLACIER_DATA holds no extent/everest ({DATA})")

@@ -13,7 +13,7 @@ import pytest
 import rasterio
 import yaml
 
-from glacier_core import Recipe, Store, parse_recipe, steps
+from glacier_core import ExtentRecipe, Store, parse_recipe, steps
 from glacier_core.recipes import Simulation
 from glacier_core.sources.simulated import simulate
 from glacier_pipelines.command import RECIPES
@@ -46,12 +46,12 @@ def archive(untouched: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(untouched, tmp_path / "archive"))
 
 
-def recipe_of(archive: Path, **changes: Any) -> Recipe:
+def recipe_of(archive: Path, **changes: Any) -> ExtentRecipe:
     value = yaml.safe_load((RECIPES / "demo.yaml").read_text(encoding="utf-8"))
     value |= {"name": "small", "data": str(archive), "years": [2016, 2017], "batches": 1}
     imagery = changes.pop("imagery", {})
     value["imagery"] |= {"max_cloud_percent": 100, **imagery}
-    return parse_recipe({**value, **changes}, origin="test")
+    return parse_recipe({**value, **changes}, origin="test", kind=ExtentRecipe)
 
 
 class Bench:
@@ -60,12 +60,12 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.store = Store(folder / "store")
 
-    def plan(self, recipe: Recipe, *, catalog: str = "") -> list[str]:
+    def plan(self, recipe: ExtentRecipe, *, catalog: str = "") -> list[str]:
         return steps.plan(
             store=self.store.url, run="r", recipe=recipe.model_dump_json(), purpose="monitor", catalog=catalog
         )
 
-    def prepared(self, recipe: Recipe) -> list[dict[str, Any]]:
+    def prepared(self, recipe: ExtentRecipe) -> list[dict[str, Any]]:
         (batch,) = self.plan(recipe)
         ingested = steps.ingest(store=self.store.url, run="r", batch=batch)
         prepared = steps.prepare(store=self.store.url, run="r", ingested=ingested)

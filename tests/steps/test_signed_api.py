@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from glacier_core import Store, load_recipe, steps
+from glacier_core import ExtentRecipe, Store, load_recipe, steps
 from glacier_core.recipes import Simulation
 from glacier_core.sources.simulated import simulate
 from glacier_pipelines.command import RECIPES
@@ -50,6 +50,7 @@ def test_gangotri_reads_a_signed_api_that_falters(
             "imagery.max_cloud_percent=95",
             "batches=1",
         ],
+        kind=ExtentRecipe,
     )
     with StacServer(archive, items_of(archive), page=1) as server:
         monkeypatch.setenv("http_proxy", server.url)

@@ -1,0 +1,166 @@
+"""Where pixels come from: one part a source, told apart by `source`. Recipes of several kinds are made of them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from glacier_core.recipes.parts import FolderFile, Part, Simulation
+
+DATE_PATTERN = r"(?P<year>\d{4})-?(?P<month>\d{2})-?(?P<day>\d{2})"
+Quantity = Literal[
+    "reflectance",
+    "digital_number",
+    "probability",
+    "temperature",
+    "ice_fraction",
+    "melt_fraction",
+    "backscatter",
+    "height",
+    "velocity",
+    "index",
+    "class",
+]
+
+
+class _Scenes(Part):
+    """What every source of georeferenced scenes has."""
+
+    bands: tuple[str, ...] = Field(min_length=1, description="bands of the cube, in its order")
+    mask: str = Field(default="", description="scene classification band (SCL, QA_PIXEL); empty: nothing is masked")
+    max_cloud_percent: float = Field(default=100.0, ge=0, le=100, description="scenes with more cloud are not read")
+
+
+class SimulatedScenes(_Scenes):
+    """Scenes of the simulated glaciers."""
+
+    source: Literal["simulated"]
+    simulation: Simulation = Simulation()
+
+
+class StacScenes(_Scenes):
+    """Scenes of a STAC API or a static catalog."""
+
+    source: Literal["stac"]
+    catalog: str = Field(min_length=1, description="STAC API, static catalog, or folder of items; URL or path")
+    collection: str = Field(default="", description="STAC collection; empty: any")
+
+
+class FolderScenes(_Scenes):
+    """Scenes that lie as GeoTIFFs in the recipe's `data`."""
+
+    source: Literal["folder"]
+    files: tuple[FolderFile, ...] = Field(min_length=1, description="the files of a scene")
+    date_pattern: str = Field(default=DATE_PATTERN, description="finds the date in a name: year and month, day or doy")
+
+
+class Frames(Part):
+    """Dated pictures of the same places in a folder, one file an image, with or without a georeference."""
+
+    source: Literal["frames"]
+    files: str = Field(default="*", min_length=1, description="glob below `data`: PNG, JPEG, GeoTIFF, .npy or .grd")
+    bands: tuple[str, ...] = Field(
+        default=(), description="names of the first bands; empty: all, as the files name them"
+    )
+    quantities: tuple[Quantity, ...] = Field(
+        default=("digital_number",), min_length=1, description="what the bands measure: one for all, or one a band"
+    )
+    date_pattern: str = Field(
+        default=DATE_PATTERN,
+        description="finds the date in a name: year and month, day or doy; empty: names hold none",
+    )
+    date: dt.date | None = Field(default=None, description="the date of all files where names hold none")
+    order: tuple[str, ...] = Field(default=(), description="undated files in order of time; empty: in order of names")
+    place_pattern: str = Field(default="", description="regular expression that finds the place; empty: one place")
+    places: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="a place's name, and what `place_pattern` finds there"
+    )
+    nodata: float | None = Field(default=None, description="where all bands have this number, nothing was seen")
+    scale: float = Field(default=1.0, description="physical value = number * scale + offset")
+    offset: float = Field(default=0.0, description="see scale")
+    pixel_size_m: float | None = Field(default=None, gt=0, description="pixel size where the files do not tell it")
+    crs: str = Field(default="", description="CRS of files that have coordinates and do not name their CRS")
+    mask: str = Field(default="", description="file of a mask below `data`; {place} stands for the place")
+
+
+class _Monthly(Part):
+    """What every source of NSIDC's monthly grids has."""
+
+    location: str = Field(default="", description="folder, or base URL to fetch from; empty: `data`")
+
+
+class SeaIceIndex(_Monthly):
+    """Monthly sea ice concentration of the NSIDC Sea Ice Index, as GeoTIFFs or as the published pictures."""
+
+    source: Literal["sea_ice_index"]
+    form: Literal["geotiff", "png"] = Field(default="geotiff", description="which files of the index")
+    hemisphere: Literal["north", "south"] = "north"
+    cache: str = Field(default="", description="folder in which downloaded files are kept; empty: they are not")
+
+
+class SeaIceRecord(_Monthly):
+    """Monthly sea ice concentration of the NOAA/NSIDC climate data record (NetCDF)."""
+
+    source: Literal["sea_ice_record"]
+    hemisphere: Literal["north", "south"] = "north"
+    near_real_time: str = Field(default="", description="location of the months that have no final version yet")
+    cache: str = Field(default="", description="folder in which downloaded files are kept; empty: they are not")
+
+
+class AntarcticMelt(_Monthly):
+    """Monthly fractions of melt days from the daily grids of NSIDC's Antarctica Today."""
+
+    source: Literal["antarctic_melt"]
+    min_valid_days: int = Field(default=10, ge=1, description="a month with fewer valid days is no month")
+
+
+class Caffe(Part):
+    """The benchmark CaFFe: SAR images of calving fronts."""
+
+    source: Literal["caffe"]
+    location: str = Field(default="", description="folder that holds sar_images, zones and fronts; empty: `data`")
+    splits: tuple[Literal["train", "val", "test"], ...] = Field(
+        default=("train", "val", "test"), min_length=1, description="sets that are wanted"
+    )
+    scheme: Literal["official", "crane"] = Field(
+        default="official", description="official: the published sets; crane: the glacier Crane held out of training"
+    )
+    patches: Literal["stitched", "separate"] = Field(
+        default="stitched", description="patches become their image again, or stay a series for each position"
+    )
+
+
+class Velocity(Part):
+    """Ice surface velocity: ITS_LIVE NetCDF or Zarr datacubes, or GeoTIFFs of the components."""
+
+    source: Literal["velocity"]
+    location: str = Field(default="", description="file, datacube or folder; empty: `data`")
+    files: str = Field(default="*", description="glob of those files of a folder that are meant")
+    bands: tuple[str, ...] = Field(default=("vx", "vy"), min_length=1, description="components: vx, vy, v, v_error")
+    units: Literal["", "m/yr", "m/day"] = Field(default="", description="where the files do not tell")
+    date: dt.date | None = Field(default=None, description="first day of what tells no date")
+
+
+class Dem(Part):
+    """Digital elevation models: heights in metres, one cube a file."""
+
+    source: Literal["dem"]
+    files: str = Field(min_length=1, description="glob below `data`")
+    date: dt.date | None = Field(default=None, description="when the heights were measured; absent: unknown")
+
+
+CubeImagery = Annotated[
+    SimulatedScenes
+    | StacScenes
+    | FolderScenes
+    | Frames
+    | SeaIceIndex
+    | SeaIceRecord
+    | AntarcticMelt
+    | Caffe
+    | Velocity
+    | Dem,
+    Field(discriminator="source", description="where pixels come from"),
+]
