@@ -19,6 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 
 import pytest
+from s3fs import S3FileSystem
 
 from glacier_core.cube import objects
 from glacier_core.store import backends
@@ -200,8 +201,14 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(backends, "_FIRST_WAIT_S", 0.01)
     monkeypatch.setattr(objects, "FIRST_WAIT_S", 0.01)
-    objects.forget_connections()
+    _forget_clients()
     found.clear()
     yield found
     found.clear()
+    _forget_clients()
+
+
+def _forget_clients() -> None:
+    """Both kinds of client keep the endpoint that they found in the environment."""
     objects.forget_connections()
+    S3FileSystem.clear_instance_cache()

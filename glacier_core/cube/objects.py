@@ -47,6 +47,8 @@ class Objects:
 
     connections = 1
     """How many requests are worth making at a time, beside what threads the decoding takes."""
+    run_bytes = 4 * 2**20
+    """How many bytes of neighbouring chunks are worth reading at once."""
 
     def __init__(self, path: str, backend: Backend) -> None:
         self.path = path
@@ -82,6 +84,8 @@ class Objects:
 
 class _Files(Objects):
     """Files of this machine."""
+
+    run_bytes = 2**20  # what stays in the processor's cache until it is decoded
 
     def __init__(self, path: str, backend: FileBackend) -> None:
         super().__init__(path, backend)

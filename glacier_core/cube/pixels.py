@@ -12,9 +12,8 @@ import operator
 import os
 import struct
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
@@ -28,7 +27,6 @@ from glacier_core.cube.schema import IMAGERY
 from glacier_core.errors import DataError, NotPublishedError, StoreError
 from glacier_core.settings import Settings
 
-RUN_BYTES = 4 * 2**20
 # blosc's header: four bytes of versions and flags, the size unpacked, that of a block, the size packed
 _BLOSC = struct.Struct("<4xI4xI")
 _NEVER_WRITTEN = np.iinfo(np.uint64).max
@@ -140,7 +138,7 @@ class CubePixels:
         tasks = [
             (piece, bound, out[number])
             for number, bound in enumerate(bounds)
-            for piece in self._pieces(layout, bound, gather=self._objects.connections > 1)
+            for piece in self._pieces(layout, bound)
         ]
         self._each(lambda task: self._fill(layout, *task), tasks)
         return out
@@ -148,11 +146,26 @@ class CubePixels:
     def _each(self, do: Callable[[Any], object], things: Sequence[Any]) -> None:
         # the settings are asked only where there is something to share: that takes longer than a small cube
         workers = max(Settings().thread_count(), self._objects.connections) if len(things) > 1 else 1
-        if workers > 1:
-            deque(_pool(workers, os.getpid()).map(do, things), maxlen=0)
+        # every thread takes the next thing itself: handing over each of hundreds takes longer than reading it
+        left = iter(things)
+
+        def take() -> None:
+            try:
+                for thing in left:
+                    do(thing)
+            except BaseException:
+                for _ in left:  # nobody begins another
+                    pass
+                raise
+
+        if workers == 1:
+            take()
             return
-        for thing in things:
-            do(thing)
+        pool = _pool(workers, os.getpid())
+        begun = [pool.submit(take) for _ in range(min(workers, len(things)))]
+        wait(begun)
+        for one in begun:
+            one.result()
 
     def physical(
         self,
@@ -188,7 +201,7 @@ class CubePixels:
             raise DataError(f"{name} of the cube {self.path} is encoded otherwise", expected="numbers, in our codecs")
         return layout
 
-    def _pieces(self, layout: Layout, bound: Sequence[tuple[int, int]], *, gather: bool) -> Iterator[_Piece]:
+    def _pieces(self, layout: Layout, bound: Sequence[tuple[int, int]]) -> Iterator[_Piece]:
         for shard in _touched(bound, layout.shards):
             key = layout.key(shard)
             if layout.shards == layout.chunks:
@@ -208,7 +221,7 @@ class CubePixels:
                     absent.append((0, 0, whole))
                 else:
                     stored.append((offset, length, whole))
-            yield from _runs(key, sorted(stored), gather=gather)
+            yield from _runs(key, sorted(stored), most=self._objects.run_bytes)
             if absent:
                 yield _Piece(key, 0, 0, tuple(absent), is_absent=True)
 
@@ -352,11 +365,11 @@ def _overlap(
     return tuple(target), tuple(source)
 
 
-def _runs(key: str, parts: Sequence[tuple[int, int, tuple[int, ...]]], *, gather: bool) -> Iterator[_Piece]:
-    """Chunks that are neighbours in their object, together where each request costs a round trip."""
+def _runs(key: str, parts: Sequence[tuple[int, int, tuple[int, ...]]], *, most: int) -> Iterator[_Piece]:
+    """Chunks that are neighbours in their object, together up to so many bytes: each request has its cost."""
     runs: list[list[tuple[int, int, tuple[int, ...]]]] = []
     for part in parts:
-        if gather and runs and runs[-1][-1][0] + runs[-1][-1][1] == part[0] and part[0] - runs[-1][0][0] < RUN_BYTES:
+        if runs and runs[-1][-1][0] + runs[-1][-1][1] == part[0] and part[0] + part[1] - runs[-1][0][0] <= most:
             runs[-1].append(part)
         else:
             runs.append([part])

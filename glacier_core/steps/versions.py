@@ -7,7 +7,7 @@ from __future__ import annotations
 
 STAGE_VERSIONS: dict[str, int] = {
     "simulate": 1,
-    "ingest": 1,
+    "ingest": 2,
     "prepare": 1,
     "label": 1,
     "sample": 1,

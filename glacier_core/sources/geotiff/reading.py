@@ -1,14 +1,15 @@
 """Bands of GeoTIFFs on grids: ranges are fetched ahead, blocks decoded once each, and tiles made of them, in threads.
 
-Work is queued in one order: for each tile of a grid, for each file on it, first its new blocks, then the tile. A task
-waits only for tasks that were queued before it, so that nothing can lock up, and a block is let go after the last tile
-that needs it, so that memory holds about one row of tiles for each file of a group, however large the grid is.
+Work is queued in one order: for each tile of a grid, for each file on it, first its new blocks, and a few places later
+the tile. A task waits only for tasks that were queued before it, so that nothing can lock up, and a block is let go
+after the last tile that needs it, so that memory holds about one row of tiles for each file of a group, however large
+the grid is.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ BATCH_BYTES = 2**20
 """Bytes decoded by one task, unless a single block has more."""
 AHEAD_BYTES = 2**26
 """Bytes fetched from a network and not yet decoded."""
+TILES_BEHIND = 8
+"""How many tiles are queued after the blocks of later ones: one whose block is not yet decoded would idle a thread."""
 GROUP_BYTES = 2**28
 """Decoded bytes that the files of one group may keep between two rows of tiles."""
 
@@ -131,14 +134,23 @@ def _queue(
     }
     for (_, position), blocks in needed.items():
         stores[id(group[position].file)].count(blocks)
-    made = []
+    made: list[tuple[Wanted, Future[None]]] = []
+    waiting: deque[tuple[Wanted, Tile, list[Block], _Blocks, _Once]] = deque()
+
+    def submit(tiles: int) -> None:
+        for _ in range(tiles):
+            task = waiting.popleft()
+            made.append((task[0], workers.submit(_make, *task)))
+
     for number, tile in enumerate(geometry.tiles):
         maps = _Once(lambda tile=tile: _maps(geometry, tile))  # type: ignore[misc]
         for position, item in enumerate(group):
             blocks = needed[number, position]
             store = stores[id(item.file)]
             store.start(blocks)
-            made.append((item, workers.submit(_make, item, tile, blocks, store, maps)))
+            waiting.append((item, tile, blocks, store, maps))
+            submit(len(waiting) - TILES_BEHIND)
+    submit(len(waiting))
     return made
 
 
