@@ -38,6 +38,13 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
     "aggregate": ("measure/trend.py", "steps/measuring.py"),
     "report": ("report", "steps/reporting.py"),
     "training_report": ("report", "steps/reporting.py"),
-    "cube": ("cube", "sources", "prepare/coregistration", "steps/cubing.py"),
+    "cube": (
+        "cube",
+        "sources",
+        "prepare/coregistration",
+        "steps/compositing.py",
+        "steps/cube_building.py",
+        "steps/cubing.py",
+    ),
 }
 """The modules below glacier_core whose code decides what a stage makes."""
