@@ -69,12 +69,16 @@ def _one(recipe: Recipe, report: CubeReport) -> list[str]:
 
 
 def _pixel(report: CubeReport) -> str:
-    unit = "pixel" if not report.crs and report.resolution == 1 else "units a pixel"
-    if report.crs.startswith("EPSG:4326"):
-        unit = "degrees a pixel"
-    elif report.crs or report.resolution != 1:
-        unit = "m a pixel"
-    return "no pixel size" if unit == "pixel" else f"{report.resolution:.6g} {unit}"
+    if not report.crs:
+        return "no pixel size" if report.resolution == 1 else f"{report.resolution:.6g} m a pixel"
+    from pyproj import CRS
+    from pyproj.exceptions import CRSError
+
+    try:
+        unit = CRS.from_user_input(report.crs).axis_info[0].unit_name
+    except CRSError:  # one without a code is known by its name alone
+        unit = "units of the CRS"
+    return f"{report.resolution:.6g} {'m' if unit == 'metre' else unit} a pixel"
 
 
 def _dates(report: CubeReport) -> str:
@@ -137,13 +141,20 @@ def cubes_named(name: str, store_url: str) -> list[tuple[str, str]]:
 def preview_file(out: Path | None, name: str, *, alone: bool) -> Path:
     """Where a preview goes: `out` itself for one cube, unless it is a folder; else `<name>.png` in it."""
     if out is not None and alone and out.suffix and not out.is_dir():
-        out.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(out.parent)
         return out
     if out is not None and out.suffix and not out.is_dir():
         raise ConfigurationError(f"--out {out} is one file, there are several cubes", expected="a folder")
     folder = out or Path()
-    folder.mkdir(parents=True, exist_ok=True)
+    _make_folder(folder)
     return folder / f"{name.replace('/', '-')}.png"
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"--out: {folder} cannot be made ({error.strerror})", do="choose another") from None
 
 
 def _stem(path: str) -> str:

@@ -136,9 +136,7 @@ class CubePixels:
             raise DataError(f"room for {out.shape} {out.dtype}", expected=f"{shape} {layout.dtype}")
         self._read_indexes(layout, bounds)
         tasks = [
-            (piece, bound, out[number])
-            for number, bound in enumerate(bounds)
-            for piece in self._pieces(layout, bound)
+            (piece, bound, out[number]) for number, bound in enumerate(bounds) for piece in self._pieces(layout, bound)
         ]
         self._each(lambda task: self._fill(layout, *task), tasks)
         return out

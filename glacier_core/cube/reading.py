@@ -33,6 +33,7 @@ def open_cube(path: str) -> xr.Dataset:
     Raises:
         DataError: no cube is there, or it was not written to its end.
         ServiceUnavailableError, StoreError: the store cannot be reached, or refuses; also when pixels are read.
+            A damaged chunk of a local cube is a RuntimeError of its decoder then; `read_window` says which it is.
     """
     import xarray as xr
 

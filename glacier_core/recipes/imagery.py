@@ -10,6 +10,7 @@ from pydantic import Field
 from glacier_core.recipes.parts import FolderFile, Part, Simulation
 
 DATE_PATTERN = r"(?P<year>\d{4})-?(?P<month>\d{2})-?(?P<day>\d{2})"
+CACHE = "folder in which files of a server are kept, which it cannot be read without; relative to the working directory"
 Quantity = Literal[
     "reflectance",
     "digital_number",
@@ -97,7 +98,7 @@ class SeaIceIndex(_Monthly):
     source: Literal["sea_ice_index"]
     form: Literal["geotiff", "png"] = Field(default="geotiff", description="which files of the index")
     hemisphere: Literal["north", "south"] = "north"
-    cache: str = Field(default="", description="folder in which downloaded files are kept; empty: they are not")
+    cache: str = Field(default="", description=CACHE)
 
 
 class SeaIceRecord(_Monthly):
@@ -106,7 +107,7 @@ class SeaIceRecord(_Monthly):
     source: Literal["sea_ice_record"]
     hemisphere: Literal["north", "south"] = "north"
     near_real_time: str = Field(default="", description="location of the months that have no final version yet")
-    cache: str = Field(default="", description="folder in which downloaded files are kept; empty: they are not")
+    cache: str = Field(default="", description=CACHE)
 
 
 class AntarcticMelt(_Monthly):

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
+    from glacier_core.cube import CubePixels
+
 TIMES = 48
 """Pictures at most on a sheet."""
 WIDTH_IN = 11.0
@@ -112,10 +114,11 @@ def draw_contact_sheet(cube_path: str, out: Path | str, *, bands: Sequence[str] 
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from glacier_core.cube import open_cube
+    from glacier_core.cube import open_cube, open_pixels
 
     sheet = _sheet(open_cube(cube_path), tuple(bands), times)
-    pictures = [_read(sheet, int(index)) for index in sheet.times]
+    pixels = open_pixels(cube_path)
+    pictures = [_read(sheet, pixels, int(index)) for index in sheet.times]
     with mpl.rc_context(STYLE):
         page = _Page.fitting(sheet, pictures[0].shape[1:])
         figure: Any = Figure(figsize=(WIDTH_IN, page.height), dpi=DPI)
@@ -126,7 +129,10 @@ def draw_contact_sheet(cube_path: str, out: Path | str, *, bands: Sequence[str] 
             _thumbnail(figure, page, sheet, place, int(index), picture)
         _legend(figure, page, sheet, bar)
         _footer(figure, page, sheet)
-        figure.savefig(out, metadata={"Software": None})
+        try:
+            figure.savefig(out, metadata={"Software": None})
+        except OSError as error:
+            raise ConfigurationError(f"{out} cannot be written ({error.strerror})", do="choose another file") from None
     return Path(out)
 
 
@@ -191,16 +197,13 @@ def _pixel(cube: xr.Dataset) -> tuple[float, float]:
     return grid.resolution * known, 1.0
 
 
-def _read(sheet: _Sheet, index: int) -> NDArray[np.float32]:
+def _read(sheet: _Sheet, pixels: CubePixels, index: int) -> NDArray[np.float32]:
     """One time of the bands shown, (band, y, x), by means over blocks of pixels; class codes by their first pixel."""
-    names = [str(band) for band in sheet.cube["band"].values]
-    imagery = sheet.cube["imagery"].isel(time=index)
-    wanted = [names.index(band) for band in sheet.bands]
     rows = max(STRIP_ROWS // sheet.factor, 1) * sheet.factor
     strips = []
     for top in range(0, sheet.cube.sizes["y"], rows):
-        strip = np.asarray(imagery.isel(y=slice(top, top + rows)).values, dtype=np.float32)[wanted]
-        strips.append(_reduced(strip, sheet.factor, first=sheet.quantity == "class"))
+        strip = pixels.physical(times=slice(index, index + 1), bands=sheet.bands, rows=slice(top, top + rows))
+        strips.append(_reduced(strip[0], sheet.factor, first=sheet.quantity == "class"))
     return np.concatenate(strips, axis=1)
 
 

@@ -259,30 +259,38 @@ def open_caffe(
     Raises:
         ConfigurationError: there is no such layout, no image in it, or none in these sets.
     """
-    troubles: list[SceneTrouble] = []
+    left_out: list[SceneTrouble] = []
     groups: dict[str, list[tuple[CaffeScene, Mosaic]]] = defaultdict(list)
-    for scene in list_scenes(root, troubles=troubles):
+    scenes = list_scenes(root, troubles=left_out)
+    troubles = [(_group_of(trouble.scene), trouble) for trouble in left_out]
+    for scene in scenes:
         if split_of(scene.name, scene.folder, scheme=scheme) not in splits:
             continue
         for position, files in _arranged(scene.files["sar_images"], patches):
+            group = f"{_group_of(scene.id)}{position}"
             try:
                 mosaic = arrange(files, stitch=patches == "stitched")
             except SceneError as error:
-                troubles.append(SceneTrouble(scene.id, str(error)))
+                troubles.append((group, SceneTrouble(scene.id, str(error))))
                 continue
-            name = scene.name
-            groups[f"{name.glacier}-{name.sensor}-{name.resolution_m}m{position}"].append((scene, mosaic))
-    for trouble in troubles:
+            groups[group].append((scene, mosaic))
+    for _, trouble in troubles:
         log.warning("%s is left out: %s", trouble.scene, trouble.reason)
     if not groups:
-        reasons = "; ".join(f"{trouble.scene}: {trouble.reason}" for trouble in troubles[:3])
+        reasons = "; ".join(f"{trouble.scene}: {trouble.reason}" for _, trouble in troubles[:3])
         raise ConfigurationError(
             f"{root} holds no usable image in {', '.join(splits)} ({reasons or 'none there'})",
             do="check the splits; patches that do not make up whole images can be read separately",
         )
-    series = [made for name in sorted(groups) for made in _series(name, groups[name], scheme)]
-    first, *others = series
-    return [replace(first, troubles=tuple(troubles)), *others]
+    of_group: dict[str, list[SceneTrouble]] = defaultdict(list)
+    for group, trouble in troubles:
+        of_group[_told_with(group, sorted(groups))].append(trouble)
+    series = []
+    for name in sorted(groups):
+        # the size of what cannot be read is not known: it is told with the series of the most frequent one
+        first, *others = _series(name, groups[name], scheme)
+        series += [replace(first, troubles=tuple(of_group[name])), *others]
+    return series
 
 
 def read_zones(scene: CaffeScene) -> NDArray[np.uint8]:
@@ -455,8 +463,27 @@ def _parsed(path: Path, troubles: list[SceneTrouble]) -> CaffeName | None:
 
 
 def _box_path(root: Path, scene: str) -> Path | None:
-    found = sorted((root / "bounding_boxes").rglob(f"{scene}*.txt"))
-    return found[0] if found else None
+    # the name ends in the orbit: that of orbit 14 must not take the box of orbit 142
+    found = (root / "bounding_boxes").rglob(f"{scene}*.txt")
+    own = sorted(path for path in found if path.stem == scene or path.stem.startswith(f"{scene}_"))
+    return own[0] if own else None
+
+
+def _group_of(scene: str) -> str:
+    """What the series of an image is called, but for a patch's position; empty where its name tells nothing."""
+    try:
+        name = CaffeName.parse(scene)
+    except SceneError:
+        return ""
+    return f"{name.glacier}-{name.sensor}-{name.resolution_m}m"
+
+
+def _told_with(group: str, groups: Sequence[str]) -> str:
+    """The group whose series tells a trouble: its own, one of another position there, else the first of all."""
+    if group in groups:
+        return group
+    place = group.partition("-row")[0]
+    return next((name for name in groups if place and name.partition("-row")[0] == place), groups[0])
 
 
 def _arranged(files: Sequence[Path], patches: Literal["stitched", "separate"]) -> list[tuple[str, Sequence[Path]]]:

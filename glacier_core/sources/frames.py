@@ -7,7 +7,9 @@ is used; what they do not tell is stated. Rules that hold for every folder:
 - frames are put in order of time, whatever the order of the names;
 - of files of one date that hold the same bytes or pixels one is kept; files of one date with different pixels are both
   kept, in order of their names (two passes in a day, two sensors);
-- a file without a date or place in its name, an empty or damaged one is left out, with the reason.
+- a file without a date or place in its name, an empty or damaged one is left out, with the reason, which is told with
+  the series of its place where that is known;
+- a frame's id is its file's name without ending; where several of a series share that, the path below the folder.
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ SAME_GRID_PX = 0.01
 GREY_PICTURE = 3
 """Channels that a grey picture may be saved with."""
 READ_ROWS = 1024
+UNORDERED = "the stated order does not name it"
 MASK_UNKNOWN = 255
 
 
@@ -100,6 +103,10 @@ class _Named:
     labels: Mapping[str, str]
 
 
+_Told = list[tuple[str | None, SceneTrouble]]
+"""What is left out, each with the place it shows; None where that is not known."""
+
+
 def open_frames(
     folder: Path, *, files: str = "*", names: FrameNames | None = None, pixels: FramePixels | None = None
 ) -> list[Series]:
@@ -120,31 +127,36 @@ def open_frames(
     folder = Path(folder)
     if not folder.is_dir():
         raise ConfigurationError(f"folder {folder} does not exist", expected="a folder of images", do="check the path")
-    troubles: list[SceneTrouble] = []
+    told: _Told = []
     by_place: dict[str, list[tuple[_Named, Picture]]] = defaultdict(list)
-    for named in _named(_found(folder, files, pixels.mask), names, troubles):
+    for named in _named(_found(folder, files, pixels.mask), names, told):
+        place = _place_of(named.code, names)
         try:
             picture = open_picture(named.path)
         except SceneError as error:
-            troubles.append(SceneTrouble(named.path.name, str(error)))
+            told.append((place, SceneTrouble(named.path.name, str(error))))
         else:
-            by_place[_place_of(named.code, names)].append((named, picture))
+            by_place[place].append((named, picture))
     if not by_place:
-        reasons = "; ".join(f"{trouble.scene}: {trouble.reason}" for trouble in troubles[:3])
+        reasons = "; ".join(f"{trouble.scene}: {trouble.reason}" for _, trouble in told[:3])
         raise ConfigurationError(
             f"folder {folder} holds no usable image ({reasons or f'no image matches {files}'})",
             expected="PNG, JPEG, GeoTIFF, .npy or .grd files",
             do="check the files' pattern and the date and place patterns",
         )
-    for trouble in troubles:
+    for _, trouble in told:
         log.warning("%s is left out: %s", trouble.scene, trouble.reason)
-    series = [
-        _series(place, entries, names=names, pixels=pixels, mask=_mask_path(folder, pixels.mask, place))
-        for place, entries in sorted(by_place.items())
-    ]
-    # files whose place is not known are told with the first series, so that they are told once
-    first, *others = series
-    return [replace(first, troubles=(*troubles, *first.troubles)), *others]
+    # what belongs to no series that there is (no place, or none of its files serves) is told once, with the first
+    first = min(by_place)
+    of_place: dict[str, list[SceneTrouble]] = defaultdict(list)
+    for known, trouble in told:
+        of_place[first if known is None or known not in by_place else known].append(trouble)
+    found = []
+    for place, entries in sorted(by_place.items()):
+        mask = _mask_path(folder, pixels.mask, place)
+        series = _series(place, entries, folder=folder, names=names, pixels=pixels, mask=mask)
+        found.append(replace(series, troubles=(*of_place[place], *series.troubles)))
+    return found
 
 
 def grid_of(picture: Picture, *, pixel_size_m: float | None = None, crs: str = "") -> Grid:
@@ -174,19 +186,21 @@ def _found(folder: Path, files: str, mask: str) -> list[Path]:
     )
 
 
-def _named(paths: Sequence[Path], names: FrameNames, troubles: list[SceneTrouble]) -> list[_Named]:
-    """The files whose names are understood, in order of time; the others become troubles."""
+def _named(paths: Sequence[Path], names: FrameNames, told: _Told) -> list[_Named]:
+    """The files whose names are understood, in order of time; the others are told."""
     dated = names.date is None and bool(names.date_pattern)
     pattern = compile_date_pattern(names.date_pattern, months=True) if dated else None
     place_pattern = _compiled_place(names.place_pattern)
     if pattern is None and names.date is None:
-        paths = _in_stated_order(paths, names.order, troubles)
+        paths, unnamed = _in_stated_order(paths, names.order)
+        for path in unnamed:
+            told.append((_place_in(path, place_pattern, names), SceneTrouble(path.name, UNORDERED)))
     understood: list[_Named] = []
     counts: Counter[str] = Counter()
     for path in paths:
-        place = place_pattern.search(path.stem) if place_pattern else None
-        code = _code(place)
-        moment: datetime | None = FIRST_DAY + timedelta(days=counts[_place_of(code, names)])
+        code = _code(path, place_pattern)
+        place = _place_in(path, place_pattern, names)
+        moment: datetime | None = FIRST_DAY + timedelta(days=counts[place or ""])
         if names.date is not None:
             moment = datetime(names.date.year, names.date.month, names.date.day, tzinfo=UTC)
         labels: dict[str, str] = {}
@@ -195,11 +209,11 @@ def _named(paths: Sequence[Path], names: FrameNames, troubles: list[SceneTrouble
             moment = moment_of(found) if found else None
             labels = {key: text or "" for key, text in found.groupdict().items()} if found else {}
         if moment is None:
-            troubles.append(SceneTrouble(path.name, "its name holds no date"))
-        elif place_pattern and place is None:
-            troubles.append(SceneTrouble(path.name, "its name holds no place"))
+            told.append((place, SceneTrouble(path.name, "its name holds no date")))
+        elif code is None or place is None:
+            told.append((None, SceneTrouble(path.name, "its name holds no place")))
         else:
-            counts[_place_of(code, names)] += 1
+            counts[place] += 1
             kept = {key: text for key, text in labels.items() if key not in DATE_GROUPS}
             understood.append(_Named(path, moment, code, {"file": path.name, **kept}))
     return sorted(understood, key=lambda named: (named.moment, natural(named.path.name)))
@@ -210,9 +224,10 @@ def natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
-def _in_stated_order(paths: Sequence[Path], order: Sequence[str], troubles: list[SceneTrouble]) -> list[Path]:
+def _in_stated_order(paths: Sequence[Path], order: Sequence[str]) -> tuple[list[Path], list[Path]]:
+    """The files in their order, and those that it does not name."""
     if not order:
-        return sorted(paths, key=lambda path: natural(path.name))
+        return sorted(paths, key=lambda path: natural(path.name)), []
     by_name = {**{path.stem: path for path in paths}, **{path.name: path for path in paths}}
     missing = [name for name in order if name not in by_name]
     if missing:
@@ -221,8 +236,7 @@ def _in_stated_order(paths: Sequence[Path], order: Sequence[str], troubles: list
             expected=f"files of the folder: {', '.join(path.name for path in paths[:8])}",
         )
     chosen = [by_name[name] for name in order]
-    troubles += [SceneTrouble(path.name, "the stated order does not name it") for path in paths if path not in chosen]
-    return chosen
+    return chosen, [path for path in paths if path not in chosen]
 
 
 def _compiled_place(place_pattern: str) -> re.Pattern[str] | None:
@@ -232,12 +246,21 @@ def _compiled_place(place_pattern: str) -> re.Pattern[str] | None:
         raise ConfigurationError(f"imagery.place_pattern is no regular expression ({error})") from None
 
 
-def _code(place: re.Match[str] | None) -> str:
-    if place is None:
+def _code(path: Path, place_pattern: re.Pattern[str] | None) -> str | None:
+    """What the pattern finds in a file's name; empty without a pattern, None where it finds nothing."""
+    if place_pattern is None:
         return ""
-    if "place" in place.re.groupindex:
+    place = place_pattern.search(path.stem)
+    if place is None:
+        return None
+    if "place" in place_pattern.groupindex:
         return place["place"] or ""
-    return str(place[1] if place.re.groups else place[0])
+    return str(place[1] if place_pattern.groups else place[0])
+
+
+def _place_in(path: Path, place_pattern: re.Pattern[str] | None, names: FrameNames) -> str | None:
+    code = _code(path, place_pattern)
+    return None if code is None else _place_of(code, names)
 
 
 def _place_of(code: str, names: FrameNames) -> str:
@@ -251,6 +274,7 @@ def _series(
     place: str,
     entries: Sequence[tuple[_Named, Picture]],
     *,
+    folder: Path,
     names: FrameNames,
     pixels: FramePixels,
     mask: Path | None,
@@ -261,15 +285,18 @@ def _series(
     picture = fitting[0][1]
     grid = grid_of(picture, pixel_size_m=pixels.pixel_size_m, crs=pixels.crs)
     bands = pixels.bands or picture.names
-    frames = []
+    usable = []
     for named, image in fitting:
         if pixels.bands or image.names == bands:
-            read = functools.partial(_read_frame, image, len(bands), pixels)
-            labels = {**named.labels, **({"place_code": named.code} if names.places else {})}
-            frames.append(Frame(id=named.path.stem, time=named.moment, read=read, labels=labels))
+            usable.append((named, image))
         else:
             reason = f"its bands are {', '.join(image.names)}, expected {', '.join(bands)}"
             troubles.append(SceneTrouble(named.path.name, reason))
+    frames = []
+    for unique, (named, image) in zip(_ids([named.path for named, _ in usable], folder), usable, strict=True):
+        read = functools.partial(_read_frame, image, len(bands), pixels)
+        labels = {**named.labels, **({"place_code": named.code} if names.places else {})}
+        frames.append(Frame(id=unique, time=named.moment, read=read, labels=labels))
     for trouble in troubles:
         log.warning("%s is left out: %s", trouble.scene, trouble.reason)
     return Series(
@@ -282,6 +309,22 @@ def _series(
         troubles=tuple(troubles),
         dated=names.date is not None or bool(names.date_pattern),
     )
+
+
+def _ids(paths: Sequence[Path], folder: Path) -> list[str]:
+    """A name for each file that no other has: as short as serves of stem, path below the folder, path with ending."""
+    inside = [path.relative_to(folder) for path in paths]
+    longer = [(path.stem, path.with_suffix("").as_posix(), path.as_posix()) for path in inside]
+    taken = [0] * len(paths)
+    while True:
+        ids = [names[place] for names, place in zip(longer, taken, strict=True)]
+        counts = Counter(ids)
+        # a longer name may be another file's stem (a.png beside a.png.tif), so that all are looked at again
+        shared = [n for n, name in enumerate(ids) if counts[name] > 1 and taken[n] < len(longer[n]) - 1]
+        if not shared:
+            return ids
+        for n in shared:
+            taken[n] += 1
 
 
 def _quantities(quantities: Sequence[str], bands: Sequence[str]) -> tuple[str, ...]:
@@ -330,14 +373,15 @@ def _without_copies(
 ) -> list[tuple[_Named, Picture]]:
     """Of files of one date that hold the same image, the first."""
     shared = Counter(named.moment for named, _ in entries)
-    seen: dict[tuple[datetime, str], str] = {}
+    seen: dict[tuple[datetime, str], Path] = {}
     kept = []
     for named, picture in entries:
         if shared[named.moment] > 1:
             key = (named.moment, _content(picture))
-            original = seen.setdefault(key, named.path.name)
-            if original != named.path.name:
-                troubles.append(SceneTrouble(named.path.name, f"it is the same image as {original}; one is kept"))
+            original = seen.setdefault(key, named.path)
+            if original != named.path:  # their names may well be the same, in two folders
+                name = original.name if original.name != named.path.name else f"{original.parent.name}/{original.name}"
+                troubles.append(SceneTrouble(named.path.name, f"it is the same image as {name}; one is kept"))
                 continue
         kept.append((named, picture))
     return kept

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +25,12 @@ from glacier_core.recipes import (
     Velocity,
 )
 from glacier_core.sources.reading import SceneTrouble
-from glacier_core.sources.series import Series
+from glacier_core.sources.series import Series, digest_of, file_version
 
-SMALL = 2**20
-"""Files up to so many bytes are told apart by their content, larger ones by size and time of change."""
-
+DATACUBE_METADATA = ("", ".zmetadata", "zarr.json", ".zattrs")
+"""Objects of a remote datacube, itself among them, that are asked for their state: listing its chunks takes minutes."""
+OBJECT_STATE = ("size", "ETag", "LastModified", "last_modified", "mtime", "created", "updated", "md5Hash", "generation")
+"""What storage services tell of an object's state, each by its own name."""
 
 OnTrouble = Callable[[str, SceneTrouble], None]
 
@@ -76,7 +79,7 @@ def fingerprint(series: Series, *, files: str) -> dict[str, Any]:
         "bands": list(series.bands),
         "quantities": list(series.quantities),
         "dated": series.dated,
-        "frames": [[frame.id, frame.time.isoformat(), dict(frame.labels)] for frame in series.frames],
+        "frames": [[frame.id, frame.time.isoformat(), dict(frame.labels), frame.version] for frame in series.frames],
         "troubles": [[trouble.scene, trouble.reason] for trouble in series.troubles],
         "masks": masks,
         "attrs": json.loads(json.dumps(dict(series.attrs), default=str)),
@@ -85,7 +88,10 @@ def fingerprint(series: Series, *, files: str) -> dict[str, Any]:
 
 
 def files_of(recipe: CubeRecipe) -> list[Path]:
-    """The local files that a recipe's imagery may be read from, sorted; none for a source that is elsewhere."""
+    """The local files that a recipe's imagery may be read from, sorted; none for a source that is elsewhere.
+
+    What is elsewhere, or was brought into a cache, tells by the versions of its frames that it has changed.
+    """
     imagery = recipe.imagery
     if isinstance(imagery, Frames):
         return _matching(
@@ -94,7 +100,9 @@ def files_of(recipe: CubeRecipe) -> list[Path]:
     if isinstance(imagery, Dem):
         return _matching(recipe.data, [imagery.files])
     if isinstance(imagery, Velocity):
-        return _matching(_location(recipe, imagery), [imagery.files])
+        location = _location(recipe, imagery)
+        # of a datacube every chunk counts, whatever the pattern says of a folder
+        return _matching(location, ["**/*"] if location.rstrip("/").endswith(".zarr") else [imagery.files])
     if isinstance(imagery, SeaIceIndex | SeaIceRecord | AntarcticMelt | Caffe):
         return _matching(_location(recipe, imagery), ["**/*"])
     return []
@@ -115,12 +123,7 @@ def files_digest(recipe: CubeRecipe) -> str:
     """A digest of names, sizes and content (large files: time of change) of the files that a recipe's imagery is."""
     digest = hashlib.sha256()
     for path in files_of(recipe):
-        state = path.stat()
-        digest.update(f"{path.name}\0{state.st_size}\0".encode())
-        if state.st_size <= SMALL:
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
-        else:
-            digest.update(str(state.st_mtime_ns).encode())
+        digest.update(f"{path.name}\0{file_version(path)}\0".encode())
     return digest.hexdigest()[:20]
 
 
@@ -204,7 +207,23 @@ def _velocity(recipe: CubeRecipe, imagery: Velocity) -> Sequence[Series]:
     from glacier_core.sources.velocity import open_velocity
 
     location = _location(recipe, imagery)
-    return [open_velocity(location, files=imagery.files, bands=imagery.bands, units=imagery.units, day=imagery.date)]
+    series = open_velocity(location, files=imagery.files, bands=imagery.bands, units=imagery.units, day=imagery.date)
+    version = _remote_version(location) if "://" in location else ""
+    return [replace(series, frames=tuple(replace(frame, version=version) for frame in series.frames))]
+
+
+def _remote_version(url: str) -> str:
+    """What a storage service tells of a datacube's state; the same for ever where it tells nothing."""
+    import fsspec
+
+    told = []
+    for name in DATACUBE_METADATA:
+        # what is not there, and a service that does not answer now, tell nothing
+        with suppress(OSError, ValueError, ImportError):
+            fs, path = fsspec.url_to_fs(f"{url.rstrip('/')}/{name}".rstrip("/"))
+            state = fs.info(path)
+            told.append((name, [(key, str(state[key])) for key in OBJECT_STATE if key in state]))
+    return digest_of(told)
 
 
 def _dem(recipe: CubeRecipe, imagery: Dem) -> Sequence[Series]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from glacier_core.sources.mosaics import BETWEEN_IDS, merged_items, one_by_one, 
 from glacier_core.sources.reading import Image, SceneTrouble, Wanted, check_bands, read_images
 from glacier_core.sources.remote import unreachable
 from glacier_core.sources.scene_classes import CLOUDY, UNSEEN
-from glacier_core.sources.series import Frame, Series
+from glacier_core.sources.series import Frame, Series, digest_of
 from glacier_core.sources.stac import SceneItem, footprint_of, newest_of_each
 from glacier_core.sources.times import time_of
 
@@ -163,7 +164,22 @@ def _frame(group: Sequence[Item], reader: _Reader) -> Frame:
             "updated": _told(SceneItem.of(dict(item)).updated for item in group),
             "gaps": "slc-off" if any(landsat.has_scan_gaps(item, time_of(item).date()) for item in group) else "",
         },
+        version=digest_of([(SceneItem.of(dict(item)).fingerprint(), _local_states(item)) for item in group]),
     )
+
+
+def _local_states(item: Item) -> list[tuple[str, int, int]]:
+    """Name, size and time of change of each asset that is a file here: an item need not tell that it was rewritten."""
+    states = []
+    for name, asset in sorted(item.get("assets", {}).items()):
+        href = str(asset.get("href") or "").removeprefix("file://")
+        try:
+            state = os.stat(href) if href and "://" not in href else None  # noqa: PTH116 no path is wanted
+        except OSError:
+            state = None
+        if state is not None:
+            states.append((name, state.st_size, state.st_mtime_ns))
+    return states
 
 
 def _told(names: Any) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import json
 import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,7 +66,7 @@ def open_scenes(
         DataError: no scene shows any of the ground.
         ServiceUnavailableError: the catalog does not answer.
     """
-    with _catalog(recipe, imagery, catalog) as source:
+    with _catalog(recipe, imagery, catalog) as (source, troubles):
         found = [
             series
             for ground in _grounds(recipe, outlines)
@@ -77,15 +78,20 @@ def open_scenes(
             expected="scenes of those years and places",
             do="check years, season, glaciers, box, the collection and the catalog (another one: --catalog)",
         )
-    return found
+    # files of which no scene was made belong to no place: they are told with the first, so that they are told once
+    first, *others = found
+    return [replace(first, troubles=(*troubles, *first.troubles)), *others]
 
 
 @contextmanager
-def _catalog(recipe: CubeRecipe, imagery: Any, catalog: str) -> Iterator[CatalogSource]:
+def _catalog(
+    recipe: CubeRecipe, imagery: Any, catalog: str
+) -> Iterator[tuple[CatalogSource, tuple[SceneTrouble, ...]]]:
+    """The catalog, and the files that it was not made of."""
     if catalog:
-        yield open_catalog(catalog)
+        yield open_catalog(catalog), ()
     elif isinstance(imagery, StacScenes):
-        yield open_catalog(recipe.path(imagery.catalog))
+        yield open_catalog(recipe.path(imagery.catalog)), ()
     elif isinstance(imagery, FolderScenes):
         from glacier_core.sources.folder import index_folder
 
@@ -93,9 +99,10 @@ def _catalog(recipe: CubeRecipe, imagery: Any, catalog: str) -> Iterator[Catalog
             index = index_folder(
                 Path(recipe.data), files=imagery.files, date_pattern=imagery.date_pattern, out=Path(folder)
             )
-            yield open_catalog(str(index))
+            left_out = json.loads(index.read_text(encoding="utf-8"))["glacierflow:left_out"]
+            yield open_catalog(str(index)), tuple(SceneTrouble(entry["file"], entry["reason"]) for entry in left_out)
     else:
-        yield open_catalog(recipe.path("catalog.json"))
+        yield open_catalog(recipe.path("catalog.json")), ()
 
 
 def _grounds(recipe: CubeRecipe, outlines: str) -> list[_Ground]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glacier_core.grids import Grid
@@ -13,6 +15,9 @@ from glacier_core.sources.reading import SceneTrouble
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+SMALL = 2**20
+"""Files up to so many bytes are told apart by their content, larger ones by size and time of change."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,9 @@ class Frame:
     ServiceUnavailableError where its service stays busy or silent."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """What is known of it: sensor, version, orbit and so on; every frame of a series has the same keys."""
+    version: str = ""
+    """Another one whenever its pixels may be others, where neither the recipe's own files nor the labels tell; it is
+    part of what a cube is found by, and stands in none."""
 
 
 @dataclass(frozen=True)
@@ -53,3 +61,19 @@ class Series:
     """False where only the order in time is known: the times are then days from 1970-01-01 on."""
     attrs: Mapping[str, Any] = field(default_factory=dict)
     """What else is known of the whole: source, product, citation."""
+
+
+def file_version(path: Path) -> str:
+    """What a local file holds, as far as a digest must tell; empty if there is no such file."""
+    try:
+        state = path.stat()
+        if state.st_size > SMALL:
+            return f"{state.st_size} {state.st_mtime_ns}"
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def digest_of(told: object) -> str:
+    """A short digest of anything whose text tells it whole."""
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:16]

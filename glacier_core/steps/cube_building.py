@@ -6,13 +6,15 @@ import difflib
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from glacier_core.errors import ConfigurationError, SceneError, UnitError
+from glacier_core.errors import ConfigurationError, DataError, SceneError, UnitError
 from glacier_core.recipes import Coregistration, CubeRecipe
 from glacier_core.settings import Settings
+from glacier_core.steps.compositing import Composite
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +34,17 @@ LARGEST_PART_BEYOND = 0.5
 Progress = Callable[[str], None]
 
 
+def pixels_at_a_time(recipe: CubeRecipe) -> int:
+    """Bytes of pixels that are held of a cube in the making."""
+    return recipe.memory_mb * MEBIBYTE // SHARE_OF_MEMORY
+
+
+def frames_at_a_time(recipe: CubeRecipe, series: Series) -> int:
+    """How many frames are read side by side: no more than fit whole, as a file may be decoded whole for a strip."""
+    whole = 4 * len(series.bands) * series.grid.height * series.grid.width
+    return max(1, min(Settings().thread_count(), pixels_at_a_time(recipe) // max(whole, 1)))
+
+
 class Building:
     """One cube in the making."""
 
@@ -46,9 +59,10 @@ class Building:
         self.noticed = noticed  # on reading, by the name of the series
         self.left_out = [{"frame": t.scene, "reason": t.reason} for t in series.troubles]
         self.frames = list(series.frames)
+        self._require_names()
         self.alignments: dict[str, Alignment] = {}
         self.whole_bytes = 4 * len(series.bands) * series.grid.height * series.grid.width
-        self.budget = recipe.memory_mb * MEBIBYTE // SHARE_OF_MEMORY
+        self.budget = pixels_at_a_time(recipe)
         self._seen: dict[str, int] = {}  # pixels of each frame that were read
         self._limits = packing_of(series.quantities)[0].limits
         self._say = say
@@ -61,11 +75,21 @@ class Building:
             self._align(self.recipe.coregistration)
         while True:
             self._require_frames()
-            failed = self._write()
-            if not failed:
+            failed, torn = self._write()
+            if not failed and not torn:
                 return self._report()
             # an unreadable frame shows only when it is read: the cube is begun again without it
             self._leave_out(failed)
+
+    def _require_names(self) -> None:
+        """Whatever is known of a frame, that it failed or how it lies, is known by its id."""
+        twice = [id_ for id_, count in Counter(frame.id for frame in self.frames).items() if count > 1]
+        if twice:
+            raise DataError(
+                f"several frames of {self.series.name} are called {twice[0]}",
+                expected="a name of its own for each",
+                do="rename the files, or narrow which are meant",
+            )
 
     def _require_frames(self) -> None:
         if not self.frames:
@@ -142,8 +166,8 @@ class Building:
             expected=f"'{near[0]}'" if near else "the id or the date of a frame",
         )
 
-    def _write(self) -> dict[str, str]:
-        """Write the cube; which frames could not be read, and why."""
+    def _write(self) -> tuple[dict[str, str], bool]:
+        """Write the cube; which frames could not be read and why, and whether a composite is to be read again."""
         import numpy as np
 
         writer = self._begin()
@@ -153,7 +177,7 @@ class Building:
         height = self.series.grid.height
         strips = self._strips(times, rows)
         done = 0
-        with ThreadPoolExecutor(self._readers()) as pool:
+        with ThreadPoolExecutor(frames_at_a_time(self.recipe, self.series)) as pool:
             for first in range(0, len(self.frames), times):
                 frames = self.frames[first : first + times]
                 for top, bottom in strips:
@@ -173,9 +197,10 @@ class Building:
                     done += len(frames) * (bottom - top)
                     self._now_and_then(f"{100 * done // (len(self.frames) * height)} % of {len(self.frames)} frames")
         empty = {frame: NOTHING_SEEN for frame, seen in self._seen.items() if not seen and frame not in failed}
-        if not failed and not empty:
+        torn = [frame.id for frame in self.frames if isinstance(frame.read, Composite) and frame.read.mended()]
+        if not failed and not empty and not torn:
             writer.close()
-        return failed | empty
+        return failed | empty, bool(torn)
 
     def _fill(
         self,
@@ -227,10 +252,6 @@ class Building:
                 do="state the quantities, the scale and the offset of the imagery",
             )
         return pixels
-
-    def _readers(self) -> int:
-        beside = max(1, self.budget // max(self.whole_bytes, 1))
-        return max(1, min(Settings().thread_count(), beside))
 
     def _strips(self, times: int, rows: int) -> list[tuple[int, int]]:
         """(top, bottom) of what is read at a time: the whole height where so many frames fit."""

@@ -33,7 +33,7 @@ from glacier_core.recipes import (
     TargetGrid,
 )
 from glacier_core.steps.compositing import composited
-from glacier_core.steps.cube_building import Building, Progress
+from glacier_core.steps.cube_building import Building, Progress, frames_at_a_time, pixels_at_a_time
 from glacier_core.steps.running import Step
 from glacier_core.store import Output, Store
 
@@ -124,11 +124,10 @@ def build_cubes(
     step = Step(store=store, run="", stage=STAGE)
     noticed: dict[str, list[dict[str, str]]] = {}
 
-    def on_trouble(name: str, trouble: SceneTrouble) -> None:
-        entry = {"frame": trouble.scene, "reason": f"left out of its day: {trouble.reason}"}
-        noticed.setdefault(name, []).append(entry)
+    def notice(name: str, frame: str, reason: str) -> None:
+        noticed.setdefault(name, []).append({"frame": frame, "reason": reason})
 
-    cube_recipe, found = _series_of(recipe, step, catalog, on_trouble)
+    cube_recipe, found = _series_of(recipe, step, catalog, notice)
     files = files_digest(cube_recipe)
     built: list[CubeReport] = []
     failed: list[dict[str, str]] = []
@@ -196,7 +195,7 @@ def _point(store: Store, recipe: str, place: str, output: Output) -> None:
 
 def count_cubes(recipe: CubeRecipe, *, store: Store, catalog: str = "") -> dict[str, Any]:
     """What `build_cubes` would read: cubes, frames, pixels and bytes before compression; nothing is read or written."""
-    _, found = _series_of(recipe, Step(store=store, run="", stage="check"), catalog, None)
+    _, found = _series_of(recipe, Step(store=store, run="", stage="check"), catalog, lambda *_: None)
     pixels = sum(len(series.frames) * series.grid.width * series.grid.height for series in found)
     samples = sum(len(s.frames) * s.grid.width * s.grid.height * len(s.bands) for s in found)
     return {
@@ -211,9 +210,12 @@ def count_cubes(recipe: CubeRecipe, *, store: Store, catalog: str = "") -> dict[
 
 
 def _series_of(
-    recipe: Recipe, step: Step, catalog: str, on_trouble: Callable[[str, SceneTrouble], None] | None
+    recipe: Recipe, step: Step, catalog: str, notice: Callable[[str, str, str], None]
 ) -> tuple[CubeRecipe, list[Series]]:
-    """The recipe as one of the kind `cube`, and its series, cut to its years and season and composited."""
+    """The recipe as one of the kind `cube`, and its series, cut to its years and season and composited.
+
+    `notice` is told a series, a frame and the reason when, on reading, one of several that make an image is left out.
+    """
     from glacier_core.sources.opening import open_series
 
     if isinstance(recipe, ExtentRecipe):
@@ -223,9 +225,22 @@ def _series_of(
             f"recipe '{recipe.name}' is of the kind '{recipe.kind}'", expected="kind cube or extent"
         )
     catalog, outlines = _archive(recipe, step, catalog)
+
+    def on_trouble(name: str, trouble: SceneTrouble) -> None:
+        notice(name, trouble.scene, f"left out of its day: {trouble.reason}")
+
     opened = open_series(recipe, catalog=catalog, outlines=outlines, on_trouble=on_trouble)
     series = [_within(each, recipe) for each in opened]
-    return recipe, [composited(each, recipe.composite) for each in series if each.frames or each.troubles]
+    return recipe, [
+        composited(
+            each,
+            recipe.composite,
+            allowance=pixels_at_a_time(recipe) // frames_at_a_time(recipe, each),
+            left_out=functools.partial(notice, each.name),
+        )
+        for each in series
+        if each.frames or each.troubles
+    ]
 
 
 def cube_recipe_of(recipe: ExtentRecipe) -> CubeRecipe:

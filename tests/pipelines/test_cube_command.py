@@ -19,6 +19,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+import xarray as xr
 import yaml
 from numpy.typing import NDArray
 from PIL import Image
@@ -31,7 +32,9 @@ from glacier_core.store import Store
 from glacier_pipelines.command import RECIPES, app, guarded
 from tests.object_storage import Endpoint, s3
 from tests.pipelines.commands import start
-from tests.sources.nsidc.nsidc_files import melt_day, write_season
+from tests.sources.nsidc.listing_server import ListingServer
+from tests.sources.nsidc.nsidc_files import melt_day, write_record, write_season, write_tiff
+from tests.sources.scene_files import make_item, numbers, write_catalog, write_raster
 
 __all__ = ["s3"]
 
@@ -49,6 +52,7 @@ class Said:
 
     @property
     def object(self) -> dict[str, Any]:
+        assert self.out, self.err
         value: dict[str, Any] = json.loads(self.out)
         jsonschema.validate(value, SCHEMA)
         return value
@@ -150,6 +154,113 @@ def test_a_second_call_reuses_and_a_changed_file_does_not(glacier: Glacier, tmp_
     assert open_cube(third["path"]).sizes["time"] == 2  # what was built last is kept
 
 
+def source_recipe(folder: Path, imagery: dict[str, Any], **keys: Any) -> str:
+    """A recipe of any source."""
+    path = Path(recipe_file(folder, **keys))
+    path.write_text(
+        yaml.safe_dump(yaml.safe_load(path.read_text(encoding="utf-8")) | {"imagery": imagery}), encoding="utf-8"
+    )
+    return str(path)
+
+
+def changed_with(glacier: Glacier, recipe: str, change: Callable[[], object]) -> NDArray[np.float32]:
+    """The pixels after a change of what they are read from; before it, a second call must find the cube."""
+    first, second = (glacier("cube", recipe, "--json").object["cubes"][0] for _ in range(2))
+    assert (first["reused"], second["reused"]) == (False, True)
+    change()
+    third = glacier("cube", recipe, "--json").object["cubes"][0]
+    assert not third["reused"]
+    pixels: NDArray[np.float32] = open_cube(third["path"])["imagery"].values
+    return pixels
+
+
+def test_a_month_that_a_server_replaced_is_read_anew(glacier: Glacier, tmp_path: Path) -> None:
+    month = tmp_path / "published" / "north" / "N_202301_concentration_v3.0.tif"
+    write_tiff(month, value=300)
+    with ListingServer(tmp_path / "published") as server:
+        imagery = {"source": "sea_ice_index", "location": server.url, "cache": str(tmp_path / "cache")}
+        recipe = source_recipe(tmp_path / "data", imagery)
+        assert np.nanmax(changed_with(glacier, recipe, lambda: write_tiff(month, value=700))) == pytest.approx(0.7)
+
+
+def test_a_near_real_time_folder_counts_too(glacier: Glacier, tmp_path: Path) -> None:
+    write_record(tmp_path / "final" / "sic_psn25_202301_F17_v05r00.nc", [30], first="2023-01")
+    month = tmp_path / "interim" / "sic_psn25_202302_F17_icdr_v03r00.nc"
+    write_record(month, [40], first="2023-02")
+    imagery = {
+        "source": "sea_ice_record",
+        "location": str(tmp_path / "final"),
+        "near_real_time": str(tmp_path / "interim"),
+    }
+    recipe = source_recipe(tmp_path / "data", imagery)
+    pixels = changed_with(glacier, recipe, lambda: write_record(month, [90], first="2023-02"))
+    assert np.nanmax(pixels[1]) == pytest.approx(0.9)
+
+
+def test_a_melt_zip_that_a_server_replaced_is_read_anew(glacier: Glacier, tmp_path: Path) -> None:
+    path = tmp_path / "published" / "melt_season_1989_1990.zip"
+
+    def write(melting: float) -> None:
+        write_season(path, {date(1990, 1, day): melt_day(melting=melting) for day in range(1, 14)})
+
+    write(0.2)
+    with ListingServer(tmp_path / "published") as server:
+        recipe = source_recipe(tmp_path / "data", {"source": "antarctic_melt", "location": server.url})
+        few = (melt_day(melting=0.2) == 2).sum()
+        assert np.nansum(changed_with(glacier, recipe, lambda: write(0.8)) > 0) > 1.5 * few
+
+
+@pytest.mark.parametrize("remote", [True, False])
+def test_a_datacube_that_was_written_anew_is_read_anew(glacier: Glacier, tmp_path: Path, remote: bool) -> None:  # noqa: FBT001
+    url = f"memory://{tmp_path.name}/velocity.zarr" if remote else str(tmp_path / "velocity.zarr")
+
+    def write(speed: float) -> None:
+        values = np.full((1, 8, 8), speed, np.float32)
+        cube = xr.Dataset(
+            {
+                name: (("mid_date", "y", "x"), values, {"units": "m/yr", "grid_mapping": "mapping"})
+                for name in ("vx", "vy")
+            }
+            | {"mapping": ((), 0, {"spatial_epsg": 3413})},
+            coords={
+                "mid_date": np.array(["2020-01-01"], "datetime64[ns]"),
+                "x": np.arange(8) * 120.0,
+                "y": -np.arange(8) * 120.0,
+            },
+        )
+        cube.to_zarr(url, mode="w")
+
+    write(100)
+    recipe = source_recipe(tmp_path / "data", {"source": "velocity", "location": url})
+    assert changed_with(glacier, recipe, lambda: write(200)).max() == pytest.approx(200, rel=0.01)
+
+
+def test_a_scene_that_was_rewritten_is_read_anew_though_its_item_does_not_tell(
+    glacier: Glacier, tmp_path: Path
+) -> None:
+    path = write_raster(tmp_path / "B04.tif", numbers(1, 96, high=4000))
+    write_catalog(tmp_path, [make_item("one", day="2020-08-01", links={"B04": str(path)})])
+    imagery = {"source": "stac", "catalog": str(tmp_path / "catalog.json"), "bands": ["B04"]}
+    recipe = source_recipe(tmp_path / "data", imagery, years=[2020, 2020])
+    pixels = changed_with(glacier, recipe, lambda: write_raster(path, np.full((96, 96), 5000, np.uint16)))
+    assert (np.nanmin(pixels), np.nanmax(pixels)) == pytest.approx((0.5, 0.5), abs=1e-3)
+
+
+def test_files_of_a_folder_that_are_no_scenes_are_told(glacier: Glacier, tmp_path: Path) -> None:
+    folder = tmp_path / "scenes"
+    write_raster(folder / "a_2020-08-01.tif", numbers(1, 96))
+    (folder / "a_2020-08-02.tif").write_bytes(b"")
+    (folder / "a_2020-08-03.tif").write_bytes(b"II*\0 no TIFF after all")
+    recipe = source_recipe(
+        folder, {"source": "folder", "bands": ["red"], "files": [{"pattern": "a_*.tif", "bands": ["red"]}]}
+    )
+    said = glacier("cube", recipe)
+    assert said.code == 0, said.err
+    assert "left out 2" in said.out
+    (cube,) = glacier("cube", recipe, "--json").object["cubes"]
+    assert [entry["frame"] for entry in cube["left_out"]] == ["a_2020-08-02.tif", "a_2020-08-03.tif"]
+
+
 def test_no_usable_frame_is_refused_and_publishes_nothing(glacier: Glacier, tmp_path: Path) -> None:
     folder = write_frames(tmp_path / "frames", DAYS[:2])
     for path in folder.glob("*.png"):
@@ -206,6 +317,17 @@ def test_years_season_and_composites(glacier: Glacier, tmp_path: Path) -> None:
     (cube,) = glacier("cube", recipe, "--json", "--set", "season=null", "--set", "composite=yearly").object["cubes"]
     expected = np.median([ground(seed=10 * number) for number in range(3)], axis=0)
     np.testing.assert_array_equal(open_cube(cube["path"])["imagery"].values[0, 0], expected)
+
+
+def test_a_composite_tells_the_frames_that_it_is_without(glacier: Glacier, tmp_path: Path) -> None:
+    folder = write_frames(tmp_path / "frames", DAYS[:2])
+    whole = (folder / f"a_{DAYS[1]}.png").read_bytes()
+    (folder / f"a_{DAYS[1]}.png").write_bytes(whole[: len(whole) // 2])
+    (cube,) = glacier("cube", recipe_file(folder, composite="yearly"), "--json").object["cubes"]
+    (entry,) = cube["left_out"]
+    assert entry["frame"] == f"a_{DAYS[1]}"
+    assert entry["reason"].startswith("left out of 2020: ")
+    np.testing.assert_array_equal(open_cube(cube["path"])["imagery"].values[0, 0], ground())
 
 
 def shifted_frames(folder: Path) -> Path:
@@ -396,13 +518,16 @@ def test_an_interrupted_build_leaves_nothing_and_the_next_one_is_whole(
 
 
 def test_memory_stays_flat(tmp_path: Path) -> None:
-    """A cube more than 20 times larger than the allowance takes little more than one of a single frame."""
+    """A cube more than 20 times larger than the allowance takes little more than one of a single frame.
+
+    So does the median of all its frames.
+    """
     folder = tmp_path / "frames"
     folder.mkdir()
     frame = np.zeros((2048, 2048), np.float32)
-    np.save(folder / "f_0.npy", frame)
-    for number in range(1, 22):
-        (folder / f"f_{number}.npy").symlink_to(folder / "f_0.npy")
+    np.save(folder / "f_2000-01-01.npy", frame)
+    for day in range(2, 23):
+        (folder / f"f_2000-01-{day:02d}.npy").symlink_to(folder / "f_2000-01-01.npy")
     recipe = recipe_file(folder, {"files": "*.npy", "date_pattern": "", "quantities": ["height"]}, memory_mb=16)
     code = (
         "import sys\nfrom glacier_core import Store, load_recipe\nfrom glacier_core.steps.cubing import build_cubes\n"
@@ -423,10 +548,14 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
         raw, most = done.stdout.split()
         return float(raw), float(most)
 
-    _, least = peak("one", "imagery.files=f_0.npy")
+    _, least = peak("one", "imagery.files=f_2000-01-01.npy")
     raw, most = peak("all")
     assert raw > 20 * 16
     assert most < least + 16, (least, most)
+    _, median = peak(
+        "median", "composite=yearly", r"imagery.date_pattern=(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)"
+    )
+    assert median < least + 16, (least, median)
 
 
 # --- real data --------------------------------------------------------------------------------------------------

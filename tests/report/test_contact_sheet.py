@@ -15,7 +15,7 @@ from PIL import Image
 
 from glacier_core.cube import create_cube
 from glacier_core.cube.schema import packing_of
-from glacier_core.errors import ConfigurationError, DataError
+from glacier_core.errors import ConfigurationError, DataError, StoreError
 from glacier_core.grids import Grid
 from glacier_core.report.contact_sheet import draw_contact_sheet
 
@@ -147,3 +147,13 @@ def test_wrong_bands_and_absent_cubes_are_refused(tmp_path: Path) -> None:
             draw_contact_sheet(cube, tmp_path / "s.png", bands=bands)
     with pytest.raises(DataError):
         draw_contact_sheet(str(tmp_path / "absent.zarr"), tmp_path / "s.png")
+
+
+def test_a_damaged_chunk_and_a_sheet_that_cannot_be_written_are_said(tmp_path: Path) -> None:
+    cube = write(tmp_path / "c.zarr", noise(1, 1, 40, 60), bands=["a"], quantities=["index"])
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        draw_contact_sheet(cube, tmp_path / "absent" / "s.png")
+    (chunk,) = (tmp_path / "c.zarr" / "imagery").glob("c.*")
+    chunk.write_bytes(chunk.read_bytes()[:50])
+    with pytest.raises(StoreError, match="damaged"):
+        draw_contact_sheet(cube, tmp_path / "s.png")

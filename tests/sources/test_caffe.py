@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -262,6 +263,30 @@ def test_bad_files_are_told_and_left_out(tmp_path: Path) -> None:
     assert "is empty" in reasons[COLUMBIA]
 
 
+@pytest.mark.parametrize("kind", ["stitched", "separate"])
+def test_what_is_left_out_is_told_with_its_glacier(tmp_path: Path, kind: Literal["stitched", "separate"]) -> None:
+    layers = drawn_scene(0, height=64, width=32)
+    for name in (COLUMBIA, CRANE):
+        write_scene(tmp_path, name, layers, patch=32)
+    write_scene(tmp_path, CRANE, layers, patch=32, split="val")
+    folder = tmp_path / "sar_images/train"
+    broken = "Crane_2008-09-22_ENVISAT_20_1_467"
+    (folder / f"{broken}__0_0_1_32_0.png").write_bytes(b"")
+    (folder / f"{JAKOBSHAVN}.png").write_bytes(b"")
+    (folder / "holiday.png").write_bytes(b"no radar")
+    told = {one.name: sorted(trouble.scene for trouble in one.troubles) for one in open_caffe(tmp_path, patches=kind)}
+    if kind == "stitched":
+        # no name of CaFFe's, and a glacier without any usable image
+        assert told == {"COL-S1-20m": [JAKOBSHAVN, "holiday.png"], "Crane-ENVISAT-20m": [CRANE, broken]}
+    else:
+        assert told == {
+            "COL-S1-20m-row0-column0": [JAKOBSHAVN, "holiday.png"],
+            "COL-S1-20m-row32-column0": [],
+            "Crane-ENVISAT-20m-row0-column0": [CRANE],
+            "Crane-ENVISAT-20m-row32-column0": [broken],
+        }
+
+
 @pytest.mark.parametrize(
     ("layer", "message"), [("zones", r"zones of .* hold the codes 13.*0, 64, 127, 254"), ("fronts", "no file")]
 )
@@ -317,6 +342,17 @@ def test_a_scene_knows_its_box(tmp_path: Path) -> None:
     box.write_text("x,y\n1,2\n3,4\n")
     with pytest.raises(SceneError, match="2 corners"):
         read_box(box)
+
+
+@pytest.mark.parametrize("ending", ["", "_bb", "__0_0_0_0_0"])
+def test_a_box_is_not_that_of_a_longer_orbit(tmp_path: Path, ending: str) -> None:
+    scene = "Crane_2007-09-22_ENVISAT_20_1_14"
+    corners = [(1.0, 1.0), (1.0, 9.0), (9.0, 1.0), (9.0, 9.0)]
+    write_scene(tmp_path, scene, drawn_scene(0, height=40, width=48))
+    write_box(tmp_path, f"{scene}2", corners=corners)
+    assert only_scene(tmp_path).box is None
+    own = write_box(tmp_path, f"{scene}{ending}", corners=corners)
+    assert only_scene(tmp_path).box == own
 
 
 # --- the published layout ---------------------------------------------------------------------------------------

@@ -375,6 +375,46 @@ def test_bad_files_are_told_and_left_out(tmp_path: Path, caplog: pytest.LogCaptu
     assert not any("\n" in reason for reason in reasons.values())
 
 
+def test_frames_of_one_name_have_ids_of_their_own(tmp_path: Path) -> None:
+    files = ["a/01.png", "b/01.png", "b/01.npy", "b/02.png", "03.png", "03.npy", "03.png.npy", "04.v2.png"]
+    for seed, file in enumerate(files):
+        save(tmp_path / file, grey(seed))
+    series = only(open_frames(tmp_path, files="**/*", names=UNDATED))
+    by_id = {frame.id: frame for frame in series.frames}
+    expected = ["a/01", "b/01.png", "b/01.npy", "02", "03.png", "03.npy", "03.png.npy", "04.v2"]
+    assert (set(by_id), len(series.frames)) == (set(expected), len(files))
+    for seed, name in enumerate(expected):
+        np.testing.assert_array_equal(by_id[name].read(slice(0, 12))[0], grey(seed))
+
+
+def test_a_copy_of_the_same_name_in_another_folder_is_a_copy(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        save(tmp_path / folder / "20200101.png", grey(1))
+    series = only(open_frames(tmp_path, files="*/*.png"))
+    assert [frame.id for frame in series.frames] == ["20200101"]
+    assert troubles_of([series]) == {"20200101.png": "it is the same image as a/20200101.png; one is kept"}
+
+
+def test_what_is_left_out_is_told_with_its_place(tmp_path: Path) -> None:
+    for place in ("east", "west"):
+        for day in (1, 2):
+            save(tmp_path / f"{place}_2020010{day}.png", grey(day))
+    for name in ("east_20200103.png", "west_20200103.png", "north_20200103.png"):
+        (tmp_path / name).write_bytes(b"")
+    save(tmp_path / "west_undated.png", grey(3))
+    save(tmp_path / "20200104.png", grey(4))
+    east, west = open_frames(tmp_path, names=FrameNames(place_pattern="^[a-z]+"))
+    assert set(troubles_of([west])) == {"west_20200103.png", "west_undated.png"}
+    # no place, and a place without any usable file
+    assert set(troubles_of([east])) == {"east_20200103.png", "north_20200103.png", "20200104.png"}
+    order = ("east_20200101", "west_20200101")
+    east, west = open_frames(
+        tmp_path, files="*st_2020010[12].png", names=FrameNames(date_pattern="", order=order, place_pattern="^[a-z]+")
+    )
+    assert set(troubles_of([east])) == {"east_20200102.png"}
+    assert set(troubles_of([west])) == {"west_20200102.png"}
+
+
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.npy", "a.grd"])
 def test_a_truncated_file_fails_when_it_is_read_and_never_half(tmp_path: Path, name: str) -> None:
     path = tmp_path / name

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from rasterio.transform import from_origin
 
 from glacier_core.errors import SceneError, ServiceUnavailableError, StoreError
 from glacier_core.grids import Grid
@@ -19,6 +20,7 @@ from glacier_core.sources.assets import NotNowError
 from glacier_core.sources.bands import BandSource
 from glacier_core.sources.pixels import PixelRequest, read_pixels
 from tests.object_storage import BUCKET, Endpoint, s3
+from tests.sources.scene_files import CORNER, CRS
 from tests.sources.test_geotiff import grid_at, write_smooth
 
 __all__ = ["s3"]
@@ -302,3 +304,21 @@ def test_threads_do_not_change_the_pixels(files: Files) -> None:
     one, many = (read_pixels(requests, threads=threads) for threads in (1, 5))
     for first, second in zip(one, many, strict=True):
         np.testing.assert_array_equal(first, second)
+
+
+def test_folder_in_the_place_of_a_file_is_the_scenes_fault(tmp_path: Path) -> None:
+    found = read(str(tmp_path), SMALL)
+    assert isinstance(found, SceneError)
+    assert "B02 cannot be read" in str(found)
+
+
+def test_nodata_that_the_type_cannot_hold_changes_no_pixel(tmp_path: Path) -> None:
+    path = tmp_path / "bytes.tif"
+    where = {"crs": CRS, "transform": from_origin(*CORNER, 10, 10), "height": 600, "width": 600}
+    with rasterio.open(path, "w", driver="GTiff", dtype="uint8", count=1, **where) as file:
+        file.write(np.zeros((600, 600), np.uint8), 1)
+    request = PixelRequest(BandSource("B02", str(path), 1, 1.0, 0.0, -9999.0), grid_at(100.4, 90.3, 50, 60))
+    (found,) = read_pixels([request], dtype="native")
+    assert isinstance(found, np.ndarray)
+    assert found.dtype == np.uint8
+    assert not found.any()

@@ -69,7 +69,7 @@ def open_ranges(href: str, *, name: str, retries: int) -> RangeSource:
         return LinkRanges(href, name=name, retries=retries)
     if "://" in href:
         return ObjectRanges(href, name=name, retries=retries)
-    return FileRanges(href)
+    return FileRanges(href, name=name)
 
 
 class FileRanges:
@@ -78,12 +78,16 @@ class FileRanges:
     remote = False
     remembered = False
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, name: str) -> None:
+        self._name = name
         self._descriptor = os.open(path, os.O_RDONLY)
 
     def read(self, offset: int, length: int) -> bytes:
         """See `RangeSource`."""
-        return os.pread(self._descriptor, length, offset)
+        try:
+            return os.pread(self._descriptor, length, offset)
+        except OSError as error:
+            raise SceneError(f"{self._name} cannot be read ({error.strerror})") from error
 
     def close(self) -> None:
         """See `RangeSource`."""
@@ -198,9 +202,11 @@ class LinkRanges:
         if length > WHOLE_BYTES:
             raise SceneError(f"{self._name} cannot be read (its server knows no ranges, and it has {length} bytes)")
         try:
-            content: bytes = answer.raw.read(length if length >= 0 else None)
+            content: bytes = answer.raw.read(length if length >= 0 else WHOLE_BYTES + 1)
         except HTTPError as error:
             raise NotNowError(f"{self._name} cannot be read (its server hung up)") from error
+        if len(content) > WHOLE_BYTES:
+            raise SceneError(f"{self._name} cannot be read (its server knows no ranges, and tells no size)")
         if 0 <= length != len(content):
             raise NotNowError(f"{self._name} cannot be read ({len(content)} of {length} bytes came)")
         return content

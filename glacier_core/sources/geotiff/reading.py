@@ -241,7 +241,7 @@ def _as_own(warped: NDArray[np.float32], item: Wanted, out: NDArray[Any]) -> Non
     missing = np.isnan(warped)
     whole = np.rint(np.where(missing, np.float32(0), warped)).astype(out.dtype)
     fill = _fill(item)
-    if item.nodata is not None:
+    if item.nodata is not None and _fits(item.nodata, out.dtype):
         clash = (whole == fill) & ~missing
         if clash.any():
             whole[clash] += 1 if fill < np.iinfo(out.dtype).max else -1

@@ -41,7 +41,7 @@ from glacier_core.sources.nsidc.pictures import (
 from glacier_core.sources.nsidc.polar import GRIDS, LETTERS, Hemisphere
 from glacier_core.sources.nsidc.sensors import index_sensor
 from glacier_core.sources.reading import SceneTrouble
-from glacier_core.sources.series import Series
+from glacier_core.sources.series import Series, file_version
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,6 +67,7 @@ VERSIONS = {
     "nsidc-0803": "near_real_time",
 }
 """What the input data sets named in the extent tables are (version 3 writes Goddard and NRTSI-G)."""
+VERSION_DIGITS = 12
 MONTHS_THAT_MAY_CHANGE = 24
 """Newest months of a server that are asked about again while nothing tells whether they are final."""
 
@@ -124,6 +125,7 @@ def sea_ice_index(
         reasons = "; ".join(f"{trouble.scene}: {trouble.reason}" for trouble in [*unusable, *troubles][:3])
         raise DataError(f"{location} holds no usable month ({reasons or 'none in the months asked for'})")
     masks = masks_of(kept, shape=grid.shape)
+    versions = {path.name: file_version(path) for _, path in here}  # a server may have replaced a month
     if form == "png":
         kept = _with_land(kept, masks["land"])
     reported = {month for file in wanted if (month := _month(file, pattern))}
@@ -134,7 +136,7 @@ def sea_ice_index(
         grid=grid,
         bands=("ice_fraction",),
         quantities=("ice_fraction",),
-        frames=tuple(frame_of(file) for file in kept),
+        frames=tuple(replace(frame_of(file), version=versions[file.name]) for file in kept),
         masks=masks,
         troubles=tuple(troubles),
         attrs={"source": location, "product": f"G02135 {form}", "references": CITATION},
@@ -152,7 +154,9 @@ def _product(name: str, pattern: str) -> tuple[str, tuple[int, str]]:
     """The product's version as in the name, and its rank among others."""
     parts = re.fullmatch(pattern, name)
     version = parts["version"] if parts else ""
-    return version, (int(float(f"0{version.strip('v')}".rstrip(".") or 0) * 100), "")
+    major, *minor = [int(number) for number in re.findall(r"\d+", version)] or [0]
+    # a version may have any number of parts; written with as many digits each, they compare as numbers do
+    return version, (major, ".".join(f"{number:0{VERSION_DIGITS}d}" for number in minor))
 
 
 def _inputs(tables: Sequence[FoundFile], *, cache: Path | None) -> dict[Month, str]:

@@ -26,7 +26,7 @@ from glacier_core.sources.nsidc.polar import GRIDS
 from glacier_core.sources.nsidc.sensors import INDEX_DATES, sensor_by_date
 from glacier_core.sources.reading import SceneTrouble
 from glacier_core.sources.remote import is_http
-from glacier_core.sources.series import Frame, Series
+from glacier_core.sources.series import Frame, Series, digest_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -145,7 +145,14 @@ def _frame(month: MeltMonth, *, min_valid_days: int) -> Frame:
         "product": f"Antarctica_Today {month.release}".strip(),
         "valid_days": str(month.whole_days),
     }
-    return Frame(id=f"antarctica_melt_{month.month}", time=month.month.start, read=read, labels=labels)
+    return Frame(
+        id=f"antarctica_melt_{month.month}",
+        time=month.month.start,
+        read=read,
+        labels=labels,
+        # the counts are all that is read: wherever the zip lies, they tell what it held
+        version=digest_of((month.melt_days.tobytes(), month.valid_days.tobytes())),
+    )
 
 
 def _at_least_half(fraction: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -284,7 +291,7 @@ def _values(archive: zipfile.ZipFile, entry: str) -> NDArray[np.int16]:
     try:
         body = archive.read(entry)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise SceneError(f"its entry is broken ({str(error).splitlines()[0][:100]})") from None
+        raise SceneError(f"its entry is broken ({_first(error)})") from None
     if len(body) != size:
         raise SceneError(f"its entry has {len(body)} bytes", expected=str(size))
     values = np.frombuffer(body, "<i2").reshape(shape)
@@ -321,5 +328,10 @@ def _ground(path: Path) -> NDArray[np.float32]:
                 raise DataError(f"{path} lies on another grid", expected="the southern 25 km grid")
             values: NDArray[np.float32] = data.read(1, masked=True).filled(np.nan).astype(np.float32)
     except rasterio.errors.RasterioError as error:
-        raise DataError(f"{path} cannot be read ({str(error).splitlines()[0][:100]})") from None
+        raise DataError(f"{path} cannot be read ({_first(error)})") from None
     return values
+
+
+def _first(error: Exception) -> str:
+    # an entry that runs past its zip's end raises an EOFError that says nothing
+    return (str(error).splitlines() or [type(error).__name__])[0][:100]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,7 +32,7 @@ from glacier_core.sources.nsidc.months import Month, Period, missing_months
 from glacier_core.sources.nsidc.polar import GRIDS, Hemisphere
 from glacier_core.sources.nsidc.sensors import RECORD_DATES, sensor_by_date, sensor_named
 from glacier_core.sources.reading import SceneTrouble
-from glacier_core.sources.series import Series
+from glacier_core.sources.series import Series, file_version
 
 if TYPE_CHECKING:
     import numpy as np
@@ -107,6 +108,7 @@ def sea_ice_record(
         reasons = "; ".join(f"{trouble.scene}: {trouble.reason}" for trouble in troubles[:3])
         raise DataError(f"{location} holds no usable month ({reasons or 'none in the months asked for'})")
     kept = _labelled(kept, replaced)
+    versions = {file.name: file_version(path) for file, path in here}  # a server may have replaced a month
     reported = [month for file in wanted if len(span := _named_months(file.name)) == 1 for month in span]
     troubles += replaced_troubles(kept, replaced)
     troubles += missing_months((file.month for file in kept), period=period, reported=reported)
@@ -115,7 +117,7 @@ def sea_ice_record(
         grid=grid,
         bands=("ice_fraction",),
         quantities=("ice_fraction",),
-        frames=tuple(frame_of(file) for file in kept),
+        frames=tuple(replace(frame_of(file), version=versions[file.name.partition("#")[0]]) for file in kept),
         masks=masks_of(kept, shape=grid.shape),
         troubles=tuple(troubles),
         attrs={"source": location, "product": "G02202", "references": CITATION},
@@ -141,8 +143,6 @@ def _named_version(name: str) -> str:
 
 
 def _labelled(kept: Sequence[MonthlyFile], replaced: Sequence[MonthlyFile]) -> list[MonthlyFile]:
-    from dataclasses import replace
-
     interim = {file.month for file in replaced if file.labels["version"] == NEAR_REAL_TIME}
     labelled = []
     for file in kept:

@@ -111,6 +111,16 @@ def test_of_two_product_versions_the_newer_stays(published: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("older", "newer"), [("v3.0", "v3.0.1"), ("v3.0.1", "v3.0.2"), ("v3.9", "v3.10"), ("v3.0.1", "v4"), ("v9.9", "v10")]
+)
+def test_versions_are_compared_part_by_part(tmp_path: Path, older: str, newer: str) -> None:
+    for version in (newer, older):
+        write_tiff(tmp_path / f"N_202201_concentration_{version}.tif")
+    (frame,) = sea_ice_index(str(tmp_path)).frames
+    assert frame.id == f"N_202201_concentration_{newer}.tif"
+
+
 def test_amsr2_follows_in_version_4(tmp_path: Path) -> None:
     write_tiff(tmp_path / "N_202501_concentration_v4.0.tif")
     write_tiff(tmp_path / "N_202502_concentration_v3.0.tif")

@@ -84,6 +84,21 @@ def test_a_broken_entry_costs_its_day_alone(tmp_path: Path) -> None:
     assert reasons["19900131"] == "its entry has 5 bytes; expected 209824"
 
 
+def test_an_entry_that_runs_past_the_end_costs_its_day_alone(tmp_path: Path) -> None:
+    path = tmp_path / "melt_season_1989_1990.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for day in range(1, 13):
+            archive.writestr(f"antarctica_melt_199001{day:02d}_S3B_20210129.bin", melt_day(seed=day).tobytes())
+    body = bytearray(path.read_bytes())
+    sizes = body.rfind(b"PK\x01\x02") + 20  # of the last entry in the zip's directory, packed and unpacked
+    body[sizes : sizes + 8] = 2 * (10**8).to_bytes(4, "little")
+    path.write_bytes(body)
+    series = antarctic_melt(str(tmp_path))
+    assert series.frames[0].labels["valid_days"] == "11"
+    assert "19900112" in series.troubles[0].scene
+    assert "its entry is broken (" in series.troubles[0].reason
+
+
 def test_values_beyond_the_codes_are_refused(tmp_path: Path) -> None:
     strange = melt_day()
     strange[0, 0] = 9
