@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -25,7 +24,8 @@ from glacier_core.recipes import (
     Velocity,
 )
 from glacier_core.sources.reading import SceneTrouble
-from glacier_core.sources.series import Series, digest_of, file_version
+from glacier_core.sources.series import Series, file_version
+from glacier_core.store import checksum_of, digest_of
 
 DATACUBE_METADATA = ("", ".zmetadata", "zarr.json", ".zattrs")
 """Objects of a remote datacube, itself among them, that are asked for their state: listing its chunks takes minutes."""
@@ -72,7 +72,7 @@ def fingerprint(series: Series, *, files: str) -> dict[str, Any]:
         series: the series.
         files: from `files_digest`.
     """
-    masks = {name: hashlib.sha256(mask.tobytes()).hexdigest()[:16] for name, mask in series.masks.items()}
+    masks = {name: checksum_of(mask.tobytes()) for name, mask in series.masks.items()}
     return {
         "name": series.name,
         "grid": series.grid.to_json(),
@@ -121,10 +121,7 @@ def _matching(folder: str, patterns: Iterable[str]) -> list[Path]:
 
 def files_digest(recipe: CubeRecipe) -> str:
     """A digest of names, sizes and content (large files: time of change) of the files that a recipe's imagery is."""
-    digest = hashlib.sha256()
-    for path in files_of(recipe):
-        digest.update(f"{path.name}\0{file_version(path)}\0".encode())
-    return digest.hexdigest()[:20]
+    return digest_of([(path.name, file_version(path)) for path in files_of(recipe)])
 
 
 def _frames(recipe: CubeRecipe, imagery: Frames) -> Sequence[Series]:

@@ -16,9 +16,10 @@ from glacier_core.sources.mosaics import BETWEEN_IDS, merged_items, one_by_one, 
 from glacier_core.sources.reading import Image, SceneTrouble, Wanted, check_bands, read_images
 from glacier_core.sources.remote import unreachable
 from glacier_core.sources.scene_classes import CLOUDY, UNSEEN
-from glacier_core.sources.series import Frame, Series, digest_of
+from glacier_core.sources.series import Frame, Series
 from glacier_core.sources.stac import SceneItem, footprint_of, newest_of_each
 from glacier_core.sources.times import time_of
+from glacier_core.store import digest_of
 
 if TYPE_CHECKING:
     import numpy as np

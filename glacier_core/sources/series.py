@@ -72,8 +72,3 @@ def file_version(path: Path) -> str:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
         return ""
-
-
-def digest_of(told: object) -> str:
-    """A short digest of anything whose text tells it whole."""
-    return hashlib.sha256(repr(told).encode()).hexdigest()[:16]

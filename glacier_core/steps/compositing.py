@@ -152,7 +152,8 @@ def _seen(stack: NDArray[np.float32]) -> NDArray[np.intp]:
 
 
 def _frame(start: Any, composite: Composite) -> Frame:
-    from glacier_core.sources.series import Frame, digest_of
+    from glacier_core.sources.series import Frame
+    from glacier_core.store import digest_of
 
     frames = composite.frames
     labels = {"frames": str(len(frames))}

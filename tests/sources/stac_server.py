@@ -11,7 +11,8 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlparse
+
+import pytest
 
 ACCOUNT = "simulated"
 CONTAINER = "scenes"
@@ -140,6 +143,25 @@ class StacServer:
             href = f"{self.api}/search"
             links = [{"rel": "next", "href": href, "method": "POST", "body": following, "type": "application/geo+json"}]
         return {"type": "FeatureCollection", "features": found[start : start + self.page], "links": links}
+
+
+@contextmanager
+def signing_by(server: StacServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have links signed by this server, and its other hosts reached through it; nothing signed stays."""
+    from planetary_computer import sas
+    from planetary_computer.settings import Settings as SignerSettings
+
+    def forget() -> None:
+        SignerSettings.get.cache_clear()
+        sas.TOKEN_CACHE.clear()
+
+    monkeypatch.setenv("PC_SDK_SAS_URL", server.sas)
+    monkeypatch.setenv("http_proxy", server.url)
+    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
+    monkeypatch.setenv("GLACIER_REQUESTS_PER_S", "0")
+    forget()
+    yield
+    forget()
 
 
 class _Quiet(ThreadingHTTPServer):

@@ -38,7 +38,7 @@ from tests.sources.scene_files import (
     write_catalog,
     write_raster,
 )
-from tests.sources.stac_server import BLOBS, Fault, StacServer
+from tests.sources.stac_server import BLOBS, Fault, StacServer, signing_by
 
 BANDS = ("B02", "B03")
 DAYS = [f"2020-08-{day:02d}" for day in range(1, 8)]
@@ -89,19 +89,8 @@ def items_at(root: str, count: int = len(DAYS)) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def server(archive: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StacServer]:
-    from planetary_computer import sas
-    from planetary_computer.settings import Settings as SignerSettings
-
-    with StacServer(archive, items_at(BLOBS)) as running:
-        monkeypatch.setenv("PC_SDK_SAS_URL", running.sas)
-        monkeypatch.setenv("http_proxy", running.url)
-        monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
-        monkeypatch.setenv("GLACIER_REQUESTS_PER_S", "0")
-        SignerSettings.get.cache_clear()
-        sas.TOKEN_CACHE.clear()
+    with StacServer(archive, items_at(BLOBS)) as running, signing_by(running, monkeypatch):
         yield running
-    SignerSettings.get.cache_clear()
-    sas.TOKEN_CACHE.clear()
 
 
 def read(items: list[dict[str, Any]], **changes: Any) -> tuple[xr.Dataset, dict[str, str]]:

@@ -20,7 +20,7 @@ from glacier_core.sources.mosaics import merged_items
 from glacier_core.sources.scene_series import scene_series
 from glacier_core.sources.stac import native_grid, open_catalog, read_scenes
 from tests.sources.scene_files import CORNER, CRS, Ground, numbers, plain_item, write_catalog, write_raster
-from tests.sources.stac_server import BLOBS, StacServer
+from tests.sources.stac_server import BLOBS, StacServer, signing_by
 
 LEFT, TOP = CORNER
 GROUND = Ground()
@@ -138,19 +138,8 @@ def items_at(root: str) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def server(archive: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StacServer]:
-    from planetary_computer import sas
-    from planetary_computer.settings import Settings as SignerSettings
-
-    with StacServer(archive, items_at(BLOBS), page=2) as running:
-        monkeypatch.setenv("PC_SDK_SAS_URL", running.sas)
-        monkeypatch.setenv("http_proxy", running.url)
-        monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
-        monkeypatch.setenv("GLACIER_REQUESTS_PER_S", "0")
-        SignerSettings.get.cache_clear()
-        sas.TOKEN_CACHE.clear()
+    with StacServer(archive, items_at(BLOBS), page=2) as running, signing_by(running, monkeypatch):
         yield running
-    SignerSettings.get.cache_clear()
-    sas.TOKEN_CACHE.clear()
 
 
 def found(location: str, collection: str) -> list[dict[str, Any]]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from glacier_core.errors import DataError, SceneError
+from glacier_core.grids import Grid
+from glacier_core.sources.nsidc.locations import FoundFile
 from glacier_core.sources.nsidc.months import Month
 from glacier_core.sources.reading import SceneTrouble
 from glacier_core.sources.series import Frame
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 UNKNOWN_MASK = 255
+
+Opened = TypeVar("Opened")
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,34 @@ class MonthlyFile:
     """The frame's labels."""
     load: Callable[[], MonthlyGrid] = field(repr=False, compare=False)
     """Reads it; raises SceneError."""
+
+
+def on_one_grid(
+    here: Iterable[tuple[FoundFile, Path]],
+    opened: Callable[[FoundFile, Path], tuple[Grid, Opened]],
+    troubles: list[SceneTrouble],
+) -> tuple[Grid | None, list[tuple[FoundFile, Path, Opened]]]:
+    """The first usable file's grid, and what was opened of each file on it.
+
+    Args:
+        here: files, and where they lie.
+        opened: a file's grid and what it holds; raises SceneError if it cannot be used.
+        troubles: takes the files that cannot be used or lie on another grid.
+    """
+    grid: Grid | None = None
+    alike: list[tuple[FoundFile, Path, Opened]] = []
+    for file, path in here:
+        try:
+            own, content = opened(file, path)
+        except SceneError as error:
+            troubles.append(SceneTrouble(file.name, str(error)))
+            continue
+        grid = grid or own
+        if own != grid:
+            troubles.append(SceneTrouble(file.name, "it lies on another grid than the files before it"))
+            continue
+        alike.append((file, path, content))
+    return grid, alike
 
 
 def best_of_each_month(files: Iterable[MonthlyFile]) -> tuple[list[MonthlyFile], list[MonthlyFile]]:

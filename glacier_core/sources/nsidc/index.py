@@ -25,6 +25,7 @@ from glacier_core.sources.nsidc.frames import (
     best_of_each_month,
     frame_of,
     masks_of,
+    on_one_grid,
     replaced_troubles,
 )
 from glacier_core.sources.nsidc.locations import FoundFile, bring, find_files, read_bytes
@@ -183,19 +184,10 @@ def _opened_tiffs(
     here: Sequence[tuple[FoundFile, Path]], pattern: str, inputs: dict[Month, str], standard: Grid
 ) -> Opened:
     """GeoTIFF files with the grid that most of them are on (the first one's)."""
-    grid: Grid | None = None
     files: list[MonthlyFile] = []
     troubles: list[SceneTrouble] = []
-    for file, path in here:
-        try:
-            own = _tiff_grid(path, standard)
-        except SceneError as error:
-            troubles.append(SceneTrouble(file.name, str(error)))
-            continue
-        grid = grid or own
-        if own != grid:
-            troubles.append(SceneTrouble(file.name, "it lies on another grid than the files before it"))
-            continue
+    grid, alike = on_one_grid(here, lambda _, path: (_tiff_grid(path, standard), None), troubles)
+    for file, path, _ in alike:
         month = _month(file, pattern) or Month(0, 1)
         version, rank = _product(file.name, pattern)
         labels = {

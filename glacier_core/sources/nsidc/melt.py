@@ -26,7 +26,8 @@ from glacier_core.sources.nsidc.polar import GRIDS
 from glacier_core.sources.nsidc.sensors import INDEX_DATES, sensor_by_date
 from glacier_core.sources.reading import SceneTrouble
 from glacier_core.sources.remote import is_http
-from glacier_core.sources.series import Frame, Series, digest_of
+from glacier_core.sources.series import Frame, Series
+from glacier_core.store import checksum_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -151,7 +152,7 @@ def _frame(month: MeltMonth, *, min_valid_days: int) -> Frame:
         read=read,
         labels=labels,
         # the counts are all that is read: wherever the zip lies, they tell what it held
-        version=digest_of((month.melt_days.tobytes(), month.valid_days.tobytes())),
+        version=checksum_of(month.melt_days.tobytes() + month.valid_days.tobytes()),
     )
 
 

@@ -25,13 +25,13 @@ from glacier_core.sources.nsidc.frames import (
     best_of_each_month,
     frame_of,
     masks_of,
+    on_one_grid,
     replaced_troubles,
 )
 from glacier_core.sources.nsidc.locations import FoundFile, bring, find_files
 from glacier_core.sources.nsidc.months import Month, Period, missing_months
 from glacier_core.sources.nsidc.polar import GRIDS, Hemisphere
 from glacier_core.sources.nsidc.sensors import RECORD_DATES, sensor_by_date, sensor_named
-from glacier_core.sources.reading import SceneTrouble
 from glacier_core.sources.series import Series, file_version
 
 if TYPE_CHECKING:
@@ -90,19 +90,8 @@ def sea_ice_record(
         found += find_files(near_real_time, name=pattern, folders=FOLDERS)
     wanted = [file for file in found if _may_hold(file.name, period)]
     here, troubles = bring(wanted, cache=cache, check=_check, known=lambda file, _: _named_version(file.name) == FINAL)
-    grid: Grid | None = None
-    files: list[MonthlyFile] = []
-    for file, path in here:
-        try:
-            own, months_of_file = _opened(file, path, GRIDS[hemisphere])
-        except SceneError as error:
-            troubles.append(SceneTrouble(file.name, str(error)))
-            continue
-        grid = grid or own
-        if own != grid:
-            troubles.append(SceneTrouble(file.name, "it lies on another grid than the files before it"))
-            continue
-        files += [month for month in months_of_file if month.month in period]
+    grid, alike = on_one_grid(here, lambda file, path: _opened(file, path, GRIDS[hemisphere]), troubles)
+    files = [month for _, _, months_of_file in alike for month in months_of_file if month.month in period]
     kept, replaced = best_of_each_month(files)
     if not kept or grid is None:
         reasons = "; ".join(f"{trouble.scene}: {trouble.reason}" for trouble in troubles[:3])
