@@ -13,7 +13,7 @@ help:  ## this list
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Glacierflow needs Python 3.11 or newer: make PYTHON=python3.11 ..." >&2; exit 2; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,cluster,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,serve,cluster,dev]'
 	mkdir -p build/typing
 	ln -sfn ../../components build/typing/glacier_components
 	ln -sfn ../../pipelines build/typing/glacier_pipelines
