@@ -5,7 +5,7 @@ RECIPE ?= demo
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help run test test-all lint bench compile clean
+.PHONY: help run test test-all lint bench bench-gpu compile clean
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -43,6 +43,9 @@ lint: .venv/installed  ## ruff and strict mypy over sources and tests
 
 bench: .venv/installed .venv-peers/installed  ## every benchmark; dated results go to benchmarks/results
 	for benchmark in benchmarks/bench_*.py; do $(BIN)/python -m benchmarks.$$(basename $$benchmark .py) || exit 1; done
+
+bench-gpu: .venv/installed  ## training on a GPU: samples a second, share of its peak, loading
+	$(BIN)/python -m benchmarks.gpu.bench_gpu
 
 compile: .venv/installed  ## write pipelines/compiled/*.yaml anew
 	$(BIN)/python -m glacier_pipelines.compiling

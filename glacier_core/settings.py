@@ -16,6 +16,9 @@ class Settings(BaseSettings):
 
     store: str = Field(default="work/store", description="fsspec URL or folder of the store")
     tracking: str = Field(default="", description="MLflow tracking URI; empty: SQLite beside the store")
+    sweeps: str = Field(
+        default="", description="where sweeps are kept: database URL or folder; empty: folder `sweeps` beside the store"
+    )
     data: Path = Field(default=Path("../shared/data"), description="folder of local satellite data")
     requests_per_s: float = Field(
         default=20.0, ge=0, description="requests a second to STAC catalogs, token services and assets; 0: no limit"

@@ -19,17 +19,15 @@ from glacier_core.errors import (
     ConfigurationError,
     GlacierError,
 )
+from glacier_pipelines.choosing import RECIPES, counted, recipe_named, store_at, trainable, version_line
 
 if TYPE_CHECKING:
-    from glacier_core.recipes import ExtentRecipe, Recipe
-    from glacier_core.store import Store
     from glacier_pipelines.result import Result
-
-RECIPES = Path(__file__).parent / "recipes"
+    from glacier_pipelines.sweeping import SweepResult
 
 app = typer.Typer(
     name="glacier",
-    help="Glacier products from satellite imagery: one recipe in, per-glacier, per-year products out.",
+    help="Glacier products from satellite imagery: one recipe in; areas, fronts, motion, classes, forecasts out.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -65,7 +63,7 @@ def run(
     """Train, then monitor with the result; with --model, monitor with that model."""
     from glacier_pipelines.running import monitor_recipe, train_recipe
 
-    chosen, where = _trainable(recipe, overrides), _store(store)
+    chosen, where = trainable(recipe, overrides), store_at(store)
     result = None if model else train_recipe(chosen, where, catalog=catalog)
     _finish(monitor_recipe(chosen, where, catalog=catalog, model=model, after=result), as_json=as_json)
 
@@ -84,7 +82,7 @@ def train(
 
     if model:
         raise ConfigurationError("train makes a model and takes none", do="leave --model out, or use glacier monitor")
-    _finish(train_recipe(_trainable(recipe, overrides), _store(store), catalog=catalog), as_json=as_json)
+    _finish(train_recipe(trainable(recipe, overrides), store_at(store), catalog=catalog), as_json=as_json)
 
 
 @app.command()
@@ -99,8 +97,8 @@ def monitor(
     """Make the recipe's products with a registered model (default: the recipe's champion)."""
     from glacier_pipelines.running import monitor_recipe
 
-    chosen = _trainable(recipe, overrides)
-    _finish(monitor_recipe(chosen, _store(store), catalog=catalog, model=model, after=None), as_json=as_json)
+    chosen = trainable(recipe, overrides)
+    _finish(monitor_recipe(chosen, store_at(store), catalog=catalog, model=model, after=None), as_json=as_json)
 
 
 @app.command()
@@ -117,8 +115,28 @@ def evaluate(
     from glacier_pipelines.running import evaluate_recipe
 
     assignments = [*(overrides or []), *([f"data={json.dumps(str(Path(data).resolve()))}"] if data else [])]
-    chosen = _trainable(recipe, assignments)
-    _finish(evaluate_recipe(chosen, _store(store), catalog=catalog, model=model), as_json=as_json)
+    chosen = trainable(recipe, assignments)
+    _finish(evaluate_recipe(chosen, store_at(store), catalog=catalog, model=model), as_json=as_json)
+
+
+@app.command()
+def sweep(
+    recipe: RecipeArgument,
+    trials: Annotated[int, typer.Option("--trials", min=0, help="trials of the study in all (0: the recipe's)")] = 0,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="processes that work on the study at once")] = 1,
+    store: StoreOption = "",
+    catalog: CatalogOption = "",
+    overrides: SetOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002
+) -> None:
+    """Search better values of recipe keys (learning rate, batch, ...) and train the best in full; goes on if killed."""
+    from glacier_pipelines.sweeping import sweep_recipe
+
+    chosen = trainable(recipe, overrides)
+    found = sweep_recipe(
+        chosen, store_at(store), catalog=catalog, trials=trials or chosen.sweep.trials, workers=workers
+    )
+    _finish(found, as_json=as_json)
 
 
 @app.command()
@@ -130,18 +148,7 @@ def check(
     as_json: JsonOption = False,  # noqa: FBT002
 ) -> None:
     """Validate a recipe, count its units (or frames) and bytes; nothing is run."""
-    from glacier_core.recipes import CubeRecipe, ExtentRecipe
-
-    chosen = _recipe(recipe, overrides)
-    found: dict[str, Any] = {}
-    if isinstance(chosen, ExtentRecipe):
-        from glacier_core.steps.planning import estimate
-
-        found = estimate(store=_store(store), recipe=chosen, catalog=catalog)
-    elif isinstance(chosen, CubeRecipe):
-        from glacier_core.steps.cubing import count_cubes
-
-        found = count_cubes(chosen, store=_store(store), catalog=catalog)
+    found = counted(recipe_named(recipe, overrides), store_at(store), catalog=catalog)
     if as_json:
         _print(json.dumps(found, sort_keys=True))
     else:
@@ -164,7 +171,7 @@ def cube(
     from glacier_core.steps.cubing import build_cubes
     from glacier_pipelines.cubes import cube_lines, cubes_object
 
-    chosen, where = _recipe(recipe, overrides), _store(store)
+    chosen, where = recipe_named(recipe, overrides), store_at(store)
     _quiet_but_progress()
     built = build_cubes(chosen, where, places=place or (), catalog=catalog, progress=_say)
     if as_json:
@@ -205,7 +212,7 @@ def recipes() -> None:
     found = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(RECIPES.glob("*.yaml"))}
     width = max(map(len, found))
     for name, value in found.items():
-        _print(f"{name:<{width}} {value['kind']:<7} {value.get('title', '')}")
+        _print(f"{name:<{width}} {value['kind']:<9} {value.get('title', '')}")
 
 
 @app.command()
@@ -227,13 +234,11 @@ def models(name: Annotated[str, typer.Argument(help="only this model")] = "", st
     """List registered model versions, their aliases and scores."""
     from glacier_core.steps.models import open_registry
 
-    rows = open_registry(_store(store)).versions(name or None)
+    rows = open_registry(store_at(store)).versions(name or None)
     if not rows:
         _say("no model is registered; glacier train RECIPE makes one")
     for row in rows:
-        score = row.scores.get("iou/glacier", {}).get("value")
-        shown = "" if score is None else f"IoU {score:.3f}"
-        _print(f"{row.name + '/' + str(row.version):<24} {row.alias or '-':<11} {shown}")
+        _print(version_line(row))
 
 
 @app.command()
@@ -243,55 +248,9 @@ def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would go")] = False,  # noqa: FBT002
 ) -> None:
     """Delete abandoned attempts and what no product refers to."""
-    found = _store(store).collect(older_than_s=86400 * older_than_days, dry_run=dry_run)
+    found = store_at(store).collect(older_than_s=86400 * older_than_days, dry_run=dry_run)
     counts = f"{len(found.attempts)} abandoned attempts, {len(found.outputs)} outputs, {len(found.leftovers)} leftovers"
     _print(f"{'would delete' if dry_run else 'deleted'} {counts}, {found.size / 1e6:.1f} MB")
-
-
-def _recipe(name: str, overrides: list[str] | None) -> Recipe:
-    """The recipe that a name or a path means."""
-    from glacier_core.recipes import load_recipe
-
-    path = Path(name)
-    if path.suffix not in (".yaml", ".yml") and not path.exists():
-        path = RECIPES / f"{name}.yaml"
-        if not path.exists():
-            import difflib
-
-            known = sorted(found.stem for found in RECIPES.glob("*.yaml"))
-            near = difflib.get_close_matches(name, known, n=1)
-            raise ConfigurationError(
-                f"recipe '{name}' is not known" + (f", did you mean '{near[0]}'?" if near else ""),
-                expected=f"a YAML file or one of {', '.join(known)}",
-            )
-    return load_recipe(path, overrides=overrides or [])
-
-
-def _trainable(name: str, overrides: list[str] | None) -> ExtentRecipe:
-    """The recipe of a kind that models are trained for."""
-    from glacier_core.recipes import ExtentRecipe
-
-    chosen = _recipe(name, overrides)
-    if not isinstance(chosen, ExtentRecipe):
-        raise ConfigurationError(
-            f"recipe '{chosen.name}' is of the kind '{chosen.kind}', which trains no model",
-            do=f"use glacier cube {name}",
-        )
-    return chosen
-
-
-def _store(url: str) -> Store:
-    """The store that the option or the environment names, found to be writable."""
-    from glacier_core.settings import Settings
-    from glacier_core.store import Store
-
-    store = Store(url or Settings().store)
-    if store.url.startswith("memory:"):
-        raise ConfigurationError(
-            "a memory store ends with each process", expected="a store that tasks share", do="use a folder or s3://"
-        )
-    store.check_writable()
-    return store
 
 
 def _quiet_but_progress() -> None:
@@ -308,7 +267,7 @@ def _quiet_but_progress() -> None:
         progress.setLevel(logging.INFO)
 
 
-def _finish(result: Result, *, as_json: bool) -> NoReturn:
+def _finish(result: Result | SweepResult, *, as_json: bool) -> NoReturn:
     if as_json:
         _print(json.dumps(result.to_json(), sort_keys=True))
     else:

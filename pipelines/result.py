@@ -11,6 +11,7 @@ from glacier_core.recipes import Recipe
 from glacier_core.store import Store
 
 SCHEMA = "glacierflow/result/1"
+SCORES_LISTED = 12
 
 
 @dataclass
@@ -33,6 +34,8 @@ class Result:
     """Scores of the model: metric to {value, low, high, n, unit}."""
     baselines: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     """Scores of each baseline."""
+    headline: dict[str, Any] = field(default_factory=lambda: {"metric": "", "lower_is_better": False})
+    """The metric that stands for a model of this kind; for people, not part of the JSON object."""
     reused: list[str] = field(default_factory=list)
     """Stages of which nothing had to be made."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -68,6 +71,7 @@ class Result:
             self.model = facts.get("model", self.model)
             self.scores = facts.get("scores", self.scores)
             self.baselines = facts.get("baselines", self.baselines)
+            self.headline = facts.get("headline", self.headline)
             if "products" in facts:
                 self.products.insert(0, facts["products"])
                 self.report = f"{facts['products']}/{facts['page']}"
@@ -100,13 +104,11 @@ class Result:
         if self.model["name"]:
             standing = self.model["alias"] or "unpromoted"
             lines.append(f"model     {self.model['name']}/{self.model['version']} ({standing})")
-        for metric, score in self.scores.items():
-            lines.append(f"score     {metric:<20} {_shown(score)}")
-        best = max(
-            self.baselines.items(), key=lambda item: item[1].get("iou/glacier", {}).get("value") or 0.0, default=None
-        )
-        if best and "iou/glacier" in best[1]:
-            lines.append(f"baseline  {'iou/glacier':<20} {_shown(best[1]['iou/glacier'])}  ({best[0]})")
+        lines.extend(self._score_lines())
+        metric = self.headline["metric"]
+        best = self._best_baseline()
+        if best:
+            lines.append(f"baseline  {metric:<20} {score_text(self.baselines[best][metric])}  ({best})")
         lines.extend(f"products  {folder}" for folder in self.products)
         if self.report:
             lines.append(f"report    {self.report}")
@@ -116,8 +118,31 @@ class Result:
         lines.extend(f"  {note['unit']} {note['state']}: {note['reason']}" for note in self.notes)
         return lines
 
+    def _score_lines(self) -> list[str]:
+        """The scores that a person wants to see at once: the headline first, and none of parts of the test set."""
+        whole = [metric for metric in self.scores if "@" not in metric]
+        whole.sort(key=lambda metric: metric != self.headline["metric"])
+        lines = [f"score     {metric:<20} {score_text(self.scores[metric])}" for metric in whole[:SCORES_LISTED]]
+        more = len(self.scores) - len(lines)
+        return [*lines, f"          and {more} more in the report"] if more else lines
 
-def _shown(score: dict[str, Any]) -> str:
+    def _best_baseline(self) -> str:
+        """The baseline that does best by the headline metric, or empty."""
+        metric = self.headline["metric"]
+        known = {
+            name: found[metric]["value"]
+            for name, found in self.baselines.items()
+            if found.get(metric, {}).get("value") is not None
+        }
+        if not known:
+            return ""
+        return (
+            min(known, key=known.__getitem__) if self.headline["lower_is_better"] else max(known, key=known.__getitem__)
+        )
+
+
+def score_text(score: dict[str, Any]) -> str:
+    """A score with its interval, for people."""
     unit = "" if score["unit"] in ("", "1") else f" {score['unit']}"
     interval = "" if score["low"] is None else f"  [{score['low']:.3f}, {score['high']:.3f}]"
     value = "unknown" if score["value"] is None else f"{score['value']:.3f}{unit}"

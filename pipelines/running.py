@@ -6,24 +6,24 @@ import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 
-from glacier_core.recipes import ExtentRecipe
+from glacier_core.recipes import Recipe
 from glacier_core.store import Store
 from glacier_pipelines.local import run_pipeline
 from glacier_pipelines.result import Result
 
 
-def train_recipe(recipe: ExtentRecipe, store: Store, *, catalog: str) -> Result:
+def train_recipe(recipe: Recipe, store: Store, *, catalog: str) -> Result:
     """Run the pipeline `train`."""
     from glacier_pipelines.training import train_pipeline
 
     run = new_run("train")
-    run_pipeline(train_pipeline, store=store, run=run, recipe=recipe.model_dump_json(), catalog=_located(catalog))
+    run_pipeline(train_pipeline, store=store, run=run, recipe=recipe.model_dump_json(), catalog=located(catalog))
     result = Result.of(recipe, store)
     result.absorb(store.notes(run).values(), counted="label")
     return result
 
 
-def monitor_recipe(recipe: ExtentRecipe, store: Store, *, catalog: str, model: str, after: Result | None) -> Result:
+def monitor_recipe(recipe: Recipe, store: Store, *, catalog: str, model: str, after: Result | None) -> Result:
     """Run the pipeline `monitor`.
 
     Args:
@@ -43,7 +43,7 @@ def monitor_recipe(recipe: ExtentRecipe, store: Store, *, catalog: str, model: s
         store=store,
         run=run,
         recipe=recipe.model_dump_json(),
-        catalog=_located(catalog),
+        catalog=located(catalog),
         model=model or f"{recipe.name}@champion",
     )
     result = after or Result.of(recipe, store)
@@ -51,7 +51,7 @@ def monitor_recipe(recipe: ExtentRecipe, store: Store, *, catalog: str, model: s
     return result
 
 
-def evaluate_recipe(recipe: ExtentRecipe, store: Store, *, catalog: str, model: str) -> Result:
+def evaluate_recipe(recipe: Recipe, store: Store, *, catalog: str, model: str) -> Result:
     """Score a model: the stages of `train` up to the labels, then the scores, in this process."""
     from glacier_core import steps
 
@@ -59,7 +59,7 @@ def evaluate_recipe(recipe: ExtentRecipe, store: Store, *, catalog: str, model: 
     common = {"store": store.url, "run": run}
     labelled = []
     batches = steps.plan(
-        **common, recipe=recipe.model_dump_json(), purpose="evaluate", catalog=_located(catalog), model=model
+        **common, recipe=recipe.model_dump_json(), purpose="evaluate", catalog=located(catalog), model=model
     )
     for batch in batches:
         ingested = steps.ingest(**common, batch=batch)
@@ -76,6 +76,6 @@ def new_run(purpose: str) -> str:
     return f"{purpose}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
 
 
-def _located(catalog: str) -> str:
+def located(catalog: str) -> str:
     """The catalog as every task finds it, from whichever folder it runs in."""
     return catalog if not catalog or "://" in catalog else str(Path(catalog).resolve())

@@ -9,6 +9,7 @@ from glacier_core.measure.scores import (
     bootstrap,
     bootstrap_counts,
     bootstrap_groups,
+    bootstrap_sums,
     paired_difference,
 )
 from glacier_core.measure.terminus import FlowLine, flow_line, terminus_position
@@ -26,6 +27,7 @@ __all__ = [
     "bootstrap",
     "bootstrap_counts",
     "bootstrap_groups",
+    "bootstrap_sums",
     "calibrate",
     "estimate_area",
     "fit_baselines",

@@ -204,6 +204,28 @@ def bootstrap_counts(
     return _resampled(table, score, resamples=resamples, confidence=confidence, seed=seed, unit="1")
 
 
+def bootstrap_sums(
+    table: NDArray[np.float64],
+    statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    *,
+    resamples: int,
+    confidence: float,
+    seed: int = 0,
+    unit: str = "1",
+) -> Score:
+    """Any statistic of the sums over all units, whose interval resamples units.
+
+    Args:
+        table: (unit, column), what is summed of each independent unit.
+        statistic: from sums (n, column) to (n,) values.
+        resamples: number of bootstrap resamples.
+        confidence: coverage of the interval.
+        seed: everything random follows from it.
+        unit: unit of measurement.
+    """
+    return _resampled(table, statistic, resamples=resamples, confidence=confidence, seed=seed, unit=unit)
+
+
 def paired_difference(
     one: Mapping[str, float],
     other: Mapping[str, float],

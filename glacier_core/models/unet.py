@@ -5,7 +5,9 @@ Ronneberger, Fischer and Brox 2015 (doi:10.1007/978-3-319-24574-4_28), with padd
 transposed convolution. At prediction time every operation is local, so that tiles with a halo of `halo()` pixels give
 what the whole image gives; group or instance normalisation would not.
 
-Shapes: B images, C channels, H rows, W columns.
+Parameters: `unet` 450,498 with bands=3, classes=2, width=16, depth=3.
+
+Shapes: B images, C channels (dates x bands, date by date), H rows, W columns.
 """
 
 from __future__ import annotations
@@ -19,35 +21,56 @@ class UNet(nn.Module):
     """Class scores for each pixel.
 
     Args:
-        bands: channels of the image.
+        bands: channels of the image at each date.
         classes: channels of the result.
+        dates: images of one place that are seen together.
         width: channels of the first level; each level below has twice as many.
         depth: how often the resolution is halved.
     """
 
-    def __init__(self, *, bands: int, classes: int, width: int, depth: int) -> None:
+    bottleneck_reach = 0
+    """Pixels of the coarsest level on each side that what stands there after its convolutions depends on."""
+
+    def __init__(self, *, bands: int, classes: int, dates: int = 1, width: int, depth: int) -> None:
         super().__init__()
+        bands *= dates
         widths = [width * 2**level for level in range(depth + 1)]
         self.depth = depth
-        self.down = nn.ModuleList(_block(i, o) for i, o in zip([bands, *widths[:-1]], widths, strict=True))
+        self.down = nn.ModuleList(
+            nn.Sequential(*_block(i, o), *self.refine(o, bottom=level == depth))
+            for level, (i, o) in enumerate(zip([bands, *widths[:-1]], widths, strict=True))
+        )
         self.narrow = nn.ModuleList(nn.Conv2d(2 * w, w, kernel_size=1) for w in widths[:-1])
-        self.up = nn.ModuleList(_block(2 * w, w) for w in widths[:-1])
+        self.up = nn.ModuleList(nn.Sequential(*_block(2 * w, w), *self.refine(w, bottom=False)) for w in widths[:-1])
         self.head = nn.Conv2d(width, classes, kernel_size=1)
 
+    def refine(self, channels: int, *, bottom: bool) -> list[nn.Module]:  # noqa: ARG002 - they may need both
+        """What follows a pair of convolutions: nothing here, something in networks made from this one.
+
+        Args:
+            channels: of the features there.
+            bottom: whether it is the coarsest level.
+        """
+        return []
+
     def forward(self, image_BCHW: Tensor) -> Tensor:  # noqa: N803 - shape suffixes
-        """Class scores (logits) (B, classes, H, W) of normalised images (B, bands, H, W)."""
+        """Class scores (logits) (B, classes, H, W) of normalised images (B, dates * bands, H, W)."""
         height, width = image_BCHW.shape[-2:]
         x = F.pad(image_BCHW, (0, -width % self.stride, 0, -height % self.stride))
         skipped = []
         for level, block in enumerate(self.down):
             x = block(x if level == 0 else F.max_pool2d(x, 2))
             skipped.append(x)
-        skipped.pop()
+        return self.rise(skipped)[..., :height, :width]
+
+    def rise(self, levels: list[Tensor]) -> Tensor:
+        """Class scores from the features of each level, the finest first; the list is emptied on the way."""
+        x = levels.pop()
         for level in reversed(range(self.depth)):
             coarse = F.interpolate(self.narrow[level](x), scale_factor=2.0, mode="nearest")
-            x = self.up[level](torch.cat([skipped[level], coarse], dim=1))
+            x = self.up[level](torch.cat([levels.pop(), coarse], dim=1))
         scores: Tensor = self.head(x)
-        return scores[..., :height, :width]
+        return scores
 
     @property
     def stride(self) -> int:
@@ -63,7 +86,7 @@ class UNet(nn.Module):
         """First and last pixel of the image on which the pixels `first` to `last` of a level's result depend."""
         first, last = first - 2, last + 2  # two 3x3 convolutions
         if level == self.depth:
-            return self._sees(first, last, level)
+            return self._sees(first - self.bottleneck_reach, last + self.bottleneck_reach, level)
         below = self._needs(first // 2, last // 2, level + 1)
         beside = self._sees(first - 2, last + 2, level)
         return min(below[0], beside[0]), max(below[1], beside[1])
@@ -75,7 +98,7 @@ class UNet(nn.Module):
         return first, last
 
 
-def _block(channels: int, width: int) -> nn.Sequential:
+def _block(channels: int, width: int) -> list[nn.Module]:
     """Two 3x3 convolutions, each normalised and rectified."""
     layers: list[nn.Module] = []
     for i in (channels, width):
@@ -84,4 +107,4 @@ def _block(channels: int, width: int) -> nn.Sequential:
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
         ]
-    return nn.Sequential(*layers)
+    return layers

@@ -7,7 +7,9 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from glacier_core.recipes.learning import Measure, Model, Split, Training
 from glacier_core.recipes.parts import FolderFile, Glaciers, MonthDay, Part, Recipe, Simulation
+from glacier_core.recipes.sweep import Sweep
 
 
 class Imagery(Part):
@@ -60,62 +62,6 @@ class Labels(Part):
     )
 
 
-class Split(Part):
-    """Training, validation and test sets that share no place."""
-
-    by: Literal["place", "easting", "northing"] = Field(
-        default="place",
-        description="place: glaciers whose windows overlap stay together; easting, northing: parts of one image",
-    )
-    train: float = Field(default=0.6, gt=0, lt=1)
-    validation: float = Field(default=0.2, gt=0, lt=1)
-    test: float = Field(default=0.2, gt=0, lt=1)
-    gap_m: float = Field(default=0.0, ge=0, description="width of the strip between two parts that serves neither")
-    seed: int = 0
-
-    @model_validator(mode="after")
-    def _sums_to_one(self) -> Self:
-        total = self.train + self.validation + self.test
-        if abs(total - 1) > 1e-6:
-            raise ValueError(f"train, validation and test sum to {total:g}, expected 1")
-        return self
-
-
-class Model(Part):
-    """Which network."""
-
-    name: str = Field(default="unet", description="a name of the model registry")
-    width: int = Field(default=16, ge=1, le=256, description="channels of the first level")
-    depth: int = Field(default=3, ge=1, le=6, description="number of times that the resolution is halved")
-
-
-class Training(Part):
-    """How the network is trained."""
-
-    chip: int = Field(default=128, ge=32, description="rows and columns of a chip")
-    batch: int = Field(default=16, ge=1)
-    epochs: int = Field(default=30, ge=1, description="at most")
-    steps_per_epoch: int = Field(default=40, ge=1)
-    patience: int = Field(default=6, ge=1, description="epochs without a better validation loss before it stops")
-    learning_rate: float = Field(default=1e-3, gt=0)
-    optimizer: Literal["adam", "adamw"] = "adamw"
-    weight_decay: float = Field(default=1e-4, ge=0)
-    loss: Literal["dice_cross_entropy", "cross_entropy", "dice"] = "dice_cross_entropy"
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        default="auto", description="auto: bf16 where the processor has it"
-    )
-    processes: int = Field(default=1, ge=1, description="DDP processes on this machine")
-    seed: int = 0
-
-
-class Measure(Part):
-    """How areas, intervals and scores are made."""
-
-    confidence: float = Field(default=0.9, gt=0, lt=1, description="coverage of the intervals")
-    min_clear: float = Field(default=0.5, ge=0, le=1, description="units with less clear area are flagged, not scored")
-    resamples: int = Field(default=2000, ge=100, description="bootstrap resamples")
-
-
 class ExtentRecipe(Recipe):
     """The kind `extent`: glacier area and retreat."""
 
@@ -131,6 +77,7 @@ class ExtentRecipe(Recipe):
     model: Model = Model()
     training: Training = Training()
     measure: Measure = Measure()
+    sweep: Sweep = Sweep()
     batches: int = Field(default=2, ge=1, le=500, description="number of batches that units are packed into")
 
     @model_validator(mode="after")

@@ -152,6 +152,48 @@ class Dem(Part):
     date: dt.date | None = Field(default=None, description="when the heights were measured; absent: unknown")
 
 
+class SimulatedMotion(Part):
+    """Frames of simulated glaciers that move by a known velocity, with stable ground beside them."""
+
+    source: Literal["simulated_motion"]
+    seed: int = Field(default=0, ge=0, description="everything follows from it")
+    places: int = Field(default=8, ge=1, le=64, description="glaciers, each a series of its own")
+    frames: int = Field(default=7, ge=2, le=60, description="images of a series")
+    days: int = Field(default=8, ge=1, description="from one image to the next; every third gap is twice as long")
+    size: int = Field(default=192, ge=96, le=2048, description="rows and columns of an image")
+    pixel_size_m: float = Field(default=10.0, gt=0, description="pixel size in metres")
+    fastest_px_per_day: float = Field(default=0.25, gt=0, le=4, description="speed of the glacier's centre")
+    noise: float = Field(default=0.05, ge=0, le=1, description="noise, as part of the texture's own contrast")
+    light: float = Field(default=0.2, ge=0, le=0.9, description="how much brightness changes from image to image")
+
+
+class SimulatedFronts(Part):
+    """Images of simulated calving fronts, as radar and as optical sensors see them, whose front lines are known."""
+
+    source: Literal["simulated_fronts"]
+    seed: int = Field(default=0, ge=0, description="everything follows from it")
+    places: int = Field(default=8, ge=1, le=64, description="glaciers, each a series of its own")
+    frames: int = Field(default=6, ge=1, le=200, description="images of a series, every second one radar")
+    size: int = Field(default=128, ge=64, le=2048, description="rows and columns of an image")
+    pixel_size_m: float | None = Field(default=30.0, gt=0, description="pixel size in metres; null: not known")
+    looks: float = Field(default=4.0, gt=0, description="looks of the radar images: speckle falls with their number")
+    melange: float = Field(default=0.4, ge=0, le=1, description="part of the ocean that ice melange covers")
+
+
+class SimulatedIceCover(Part):
+    """Months of simulated sea ice around a pole: a season, a trend, and anomalies that last and drift."""
+
+    source: Literal["simulated_ice_cover"]
+    seed: int = Field(default=0, ge=0, description="everything follows from it")
+    first_year: int = Field(default=1980, ge=1900, le=2100, description="year of the first month")
+    years: int = Field(default=24, ge=8, le=80, description="years of months")
+    size: int = Field(default=64, ge=32, le=512, description="rows and columns of 25 km")
+    memory: float = Field(default=0.85, ge=0, lt=1, description="part of an anomaly that is left after a month")
+    drift_px: float = Field(default=2.5, ge=0, le=8, description="cells that anomalies drift eastward in a month")
+    trend_px: float = Field(default=0.08, ge=0, le=2, description="cells that the edge draws back in a year")
+    gap_months: int = Field(default=2, ge=0, le=24, description="months that are missing")
+
+
 CubeImagery = Annotated[
     SimulatedScenes
     | StacScenes
@@ -162,6 +204,9 @@ CubeImagery = Annotated[
     | AntarcticMelt
     | Caffe
     | Velocity
-    | Dem,
+    | Dem
+    | SimulatedFronts
+    | SimulatedIceCover
+    | SimulatedMotion,
     Field(discriminator="source", description="where pixels come from"),
 ]

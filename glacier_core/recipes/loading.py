@@ -16,11 +16,22 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from glacier_core.errors import ConfigurationError
+from glacier_core.recipes.classes import ClassesRecipe
 from glacier_core.recipes.cube import CubeRecipe
 from glacier_core.recipes.extent import ExtentRecipe
+from glacier_core.recipes.front import FrontRecipe
+from glacier_core.recipes.ice_cover import IceCoverRecipe
+from glacier_core.recipes.motion import MotionRecipe
 from glacier_core.recipes.parts import Recipe
 
-KINDS: Mapping[str, type[Recipe]] = {"extent": ExtentRecipe, "cube": CubeRecipe}
+KINDS: Mapping[str, type[Recipe]] = {
+    "extent": ExtentRecipe,
+    "classes": ClassesRecipe,
+    "front": FrontRecipe,
+    "motion": MotionRecipe,
+    "ice_cover": IceCoverRecipe,
+    "cube": CubeRecipe,
+}
 """The class of each kind of recipe."""
 
 AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)

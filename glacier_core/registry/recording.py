@@ -15,14 +15,11 @@ from pathlib import Path
 from shutil import copyfile
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from glacier_core.registry.talking import SQLITE, database_path
 from glacier_core.registry.versions import DIGEST_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from numpy.typing import NDArray
 
 PYFUNC = Path(__file__).with_name("pyfunc.py")
 # The network, and what it needs where it is served.
@@ -53,8 +50,8 @@ class Registration:
     """Pictures to look at."""
     card: str
     """The model card as Markdown."""
-    input_example: NDArray[np.float32]
-    """(1, band, y, x) physical values."""
+    headline: str = ""
+    """The score that stands for the network in lists."""
 
 
 def record(mlflow: Any, client: MlflowClient, what: Registration, *, tracking: str) -> tuple[str, str]:
@@ -69,7 +66,7 @@ def record(mlflow: Any, client: MlflowClient, what: Registration, *, tracking: s
     Returns:
         The run's id and the artifact URI of the pyfunc.
     """
-    run = client.create_run(_experiment(mlflow, client, what.name, tracking), tags={DIGEST_TAG: what.digest})
+    run = client.create_run(experiment_id(mlflow, client, what.name, tracking), tags={DIGEST_TAG: what.digest})
     run_id = str(run.info.run_id)
     try:
         for metrics, params in _batches(mlflow, what):
@@ -84,7 +81,8 @@ def record(mlflow: Any, client: MlflowClient, what: Registration, *, tracking: s
     return run_id, f"{run.info.artifact_uri.rstrip('/')}/model"
 
 
-def _experiment(mlflow: Any, client: MlflowClient, name: str, tracking: str) -> str:
+def experiment_id(mlflow: Any, client: MlflowClient, name: str, tracking: str) -> str:
+    """The id of an experiment, made where it is absent."""
     known = client.get_experiment_by_name(name)
     if known is not None:
         return str(known.experiment_id)
@@ -107,15 +105,15 @@ def _batches(mlflow: Any, what: Registration) -> Iterator[tuple[list[Any], list[
         entities.Metric(key, float(value), now, int(epoch.get("epoch", number)))
         for number, epoch in enumerate(what.history)
         for key, value in epoch.items()
-        if _is_number(value) and key != "epoch"
+        if is_number(value) and key != "epoch"
     ]
     contenders = [("", what.scores.get("model", {}))]
     contenders += [(f"baseline/{name}/", found) for name, found in what.scores.get("baselines", {}).items()]
     metrics += [
-        entities.Metric(f"{prefix}{_metric_name(metric)}", float(score["value"]), now, 0)
+        entities.Metric(f"{prefix}{metric_key(metric)}", float(score["value"]), now, 0)
         for prefix, found in contenders
         for metric, score in found.items()
-        if _is_number(score["value"])
+        if is_number(score["value"])
     ]
     params = [entities.Param(key, str(value)) for key, value in what.params.items()]
     for start in range(0, len(params), PARAMS_AT_ONCE):
@@ -124,11 +122,12 @@ def _batches(mlflow: Any, what: Registration) -> Iterator[tuple[list[Any], list[
         yield metrics[start : start + METRICS_AT_ONCE], []
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Whether MLflow takes a value as a metric."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _metric_name(name: str) -> str:
+def metric_key(name: str) -> str:
     """The name with what MLflow does not take replaced."""
     return re.sub(r"[^\w\-. /:]", "_", name)
 
@@ -157,21 +156,18 @@ def _write_files(mlflow: Any, what: Registration, run_id: str, folder: Path) -> 
 
 
 def _save_pyfunc(mlflow: Any, what: Registration, run_id: str, *, network: Path, target: Path) -> None:
-    from mlflow.models import Model, ModelSignature
-    from mlflow.types import Schema, TensorSpec
+    from mlflow.models import Model
+
+    from glacier_core.registry.signatures import example_of, signature_of
 
     spec = json.loads((network / "model.json").read_text(encoding="utf-8"))
-    kind = np.dtype(np.float32)
     mlflow.pyfunc.save_model(
         path=str(target),
         mlflow_model=Model(run_id=run_id, artifact_path=target.name),
         python_model=str(PYFUNC),
         artifacts={"network": str(network)},
-        signature=ModelSignature(
-            inputs=Schema([TensorSpec(kind, (-1, len(spec["bands"]), -1, -1))]),
-            outputs=Schema([TensorSpec(kind, (-1, len(spec["classes"]), -1, -1))]),
-        ),
-        input_example=what.input_example,
+        signature=signature_of(spec),
+        input_example=example_of(spec),
         # given, so that MLflow does not spend a subprocess on guessing them
         pip_requirements=[f"{name}=={found.partition('+')[0]}" for name, found in _versions(REQUIREMENTS).items()],
         metadata={"bands": spec["bands"], "classes": spec["classes"], "digest": what.digest},

@@ -20,6 +20,7 @@ from glacier_core.registry.versions import (
     CHAMPION,
     DIGEST_TAG,
     GATE_TAG,
+    HEADLINE_TAG,
     NAME,
     PREVIOUS,
     SCORES_TAG,
@@ -112,7 +113,11 @@ class Registry:
                 name=what.name,
                 source=source,
                 run_id=run_id,
-                tags={DIGEST_TAG: what.digest, SCORES_TAG: json.dumps(what.scores.get("model", {}), sort_keys=True)},
+                tags={
+                    DIGEST_TAG: what.digest,
+                    SCORES_TAG: json.dumps(what.scores.get("model", {}), sort_keys=True),
+                    HEADLINE_TAG: what.headline,
+                },
                 description=_shortened(what.card),
                 await_creation_for=0,
             )

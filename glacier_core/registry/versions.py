@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 DIGEST_TAG = "glacierflow.digest"
 SCORES_TAG = "glacierflow.scores"
+HEADLINE_TAG = "glacierflow.headline"
 GATE_TAG = "glacierflow.gate"
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 DELETED = "Deleted_Internal"
@@ -45,6 +46,8 @@ class ModelVersionRef:
     """"passed", "failed", or empty before the gate has spoken."""
     scores: Mapping[str, Any] = field(repr=False)
     """The model's scores on its test set: {metric: {value, low, high, n, unit}}."""
+    headline: str
+    """The score that stands for it in lists; empty where it is not known."""
     source: str = field(repr=False)
     """Artifact URI of the pyfunc."""
     tracking: str = field(repr=False)
@@ -103,6 +106,7 @@ def _reference(tracking: str, row: _Row) -> ModelVersionRef:
         aliases=tuple(sorted(row.aliases, key=lambda alias: (rank.get(alias, len(rank)), alias))),
         gate=row.tags.get(GATE_TAG, ""),
         scores=json.loads(row.tags.get(SCORES_TAG, "{}")),
+        headline=row.tags.get(HEADLINE_TAG, ""),
         source=row.source,
         tracking=tracking,
     )

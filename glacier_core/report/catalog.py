@@ -14,7 +14,7 @@ from glacier_core.report.rasters import NODATA, mask_path
 from glacier_core.report.vectors import OutlineRecord
 
 if TYPE_CHECKING:
-    from pystac import Item
+    from pystac import Catalog, Item
 
 CATALOG_FILE = "catalog.json"
 _TYPES = {
@@ -64,6 +64,13 @@ def write_catalog(
         catalog.add_item(_products(recipe, records, files, model))
     for record in records:
         catalog.add_item(_unit(record, recipe, model))
+    return save_catalog(catalog, folder)
+
+
+def save_catalog(catalog: Catalog, folder: Path) -> list[str]:
+    """Write a catalog and its items under `items/`, with relative links; the files, relative to `folder`."""
+    from pystac import CatalogType
+
     written = [CATALOG_FILE]
     for item in catalog.get_items():
         relative = f"items/{file_name(item.id)}.json"
@@ -71,7 +78,7 @@ def write_catalog(
         written.append(relative)
     catalog.set_self_href(str(folder / CATALOG_FILE))
     (folder / "items").mkdir(exist_ok=True)
-    catalog.catalog_type = pystac.CatalogType.SELF_CONTAINED
+    catalog.catalog_type = CatalogType.SELF_CONTAINED
     for item in catalog.get_items():
         item.save_object(include_self_link=False)
     catalog.save_object(include_self_link=False)
@@ -88,7 +95,7 @@ def _unit(record: OutlineRecord, recipe: ExtentRecipe, model: str) -> Item:
     empty = shown.is_empty
     item = pystac.Item(
         id=f"{glacier.glacier_id}_{row.year}",
-        geometry=None if empty else _plain(mapping(shown)),
+        geometry=None if empty else rounded(mapping(shown)),
         bbox=None if empty else [round(value, 6) for value in shown.bounds],
         datetime=datetime.combine(record.src_date, time(), UTC),
         start_datetime=datetime.combine(start, time(), UTC),
@@ -129,7 +136,7 @@ def _products(recipe: ExtentRecipe, records: Sequence[OutlineRecord], files: Seq
     _, end = recipe.season_of(recipe.years[1])
     item = pystac.Item(
         id=f"{recipe.name}-products",
-        geometry=_plain(mapping(box(west, south, east, north))),
+        geometry=rounded(mapping(box(west, south, east, north))),
         bbox=[round(value, 6) for value in (west, south, east, north)],
         datetime=datetime.combine(end, time(), UTC),
         start_datetime=datetime.combine(start, time(), UTC),
@@ -144,10 +151,10 @@ def _products(recipe: ExtentRecipe, records: Sequence[OutlineRecord], files: Seq
     return item
 
 
-def _plain(geometry: Any) -> Any:
+def rounded(geometry: Any) -> Any:
     """Coordinates as rounded lists (a microdegree is 0.1 m)."""
     if isinstance(geometry, dict):
-        return {**geometry, "coordinates": _plain(geometry["coordinates"])}
+        return {**geometry, "coordinates": rounded(geometry["coordinates"])}
     if isinstance(geometry, (list, tuple)):
-        return [_plain(part) for part in geometry]
+        return [rounded(part) for part in geometry]
     return round(float(geometry), 6)

@@ -69,8 +69,8 @@ class ReportInputs:
 class TrainingInputs:
     """Everything that the page about a training run is made from."""
 
-    recipe: ExtentRecipe
-    """The recipe."""
+    recipe: Any
+    """The recipe, of any kind that trains a model."""
     version: str
     """Registered version, such as demo/3."""
     alias: str
@@ -82,11 +82,15 @@ class TrainingInputs:
     verdict: Mapping[str, Any]
     """The gate's verdict: passed, reason, differences {against: score}, n."""
     rows: Sequence[Mapping[str, Any]]
-    """Test units: unit, glacier_id, year, stale, clear_fraction, area_km2, area_low_km2, area_high_km2,
-    true_area_km2."""
+    """What was found on each test item; those that measure areas hold unit, glacier_id, year, stale, clear_fraction,
+    area_km2, area_low_km2, area_high_km2, true_area_km2."""
     split: Mapping[str, Any]
-    """Lists of glaciers: train, validation, test; and the split's hash."""
+    """Lists of units or periods: train, validation, test; and the split's hash."""
     pictures: Sequence[Path]
     """Sample pictures (PNG)."""
     card: str
     """The model card as Markdown."""
+    headline: str = ""
+    """The metric that stands for the model; empty: the IoU of ice."""
+    lower_is_better: bool = False
+    """Whether less of it is better."""

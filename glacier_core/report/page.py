@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +26,9 @@ from glacier_core.report.inputs import ReportInputs
 from glacier_core.report.maps import legend, overview_map, shape_chart
 from glacier_core.report.overview import Glacier, Overview
 from glacier_core.report.pictures import length_label, nice_length
-from glacier_core.report.score_charts import DASH, number_text, score_chart
+from glacier_core.report.provenance import grouped_reasons, package_versions
+from glacier_core.report.rendering import km2_text, rendered, signed_text
+from glacier_core.report.score_tables import score_tables
 
 PAGE_FILE = "report.html"
 PICTURE_BYTES = 4_500_000
@@ -40,17 +39,6 @@ CARDS_OPEN = 12
 CHARTED = 30
 """Glaciers in the chart beside the outlines' areas."""
 
-METRICS: Mapping[str, tuple[str, str]] = {
-    "iou/glacier": ("IoU of ice", "intersection over union (Jaccard) of predicted and reference ice; 1 is perfect"),
-    "f1/glacier": ("F1 of ice", "harmonic mean of precision and recall; 1 is perfect"),
-    "precision/glacier": ("Precision", "part of the predicted ice that is ice"),
-    "recall/glacier": ("Recall", "part of the ice that was found"),
-    "area_error/mean": ("Mean area error", "mean of |measured / true - 1| over the test units"),
-    "area_error/largest": ("Largest area error", "the worst test unit's |measured / true - 1|"),
-    "interval_coverage": ("Interval coverage", "part of the test units whose interval holds the true area"),
-    "iou_stale/glacier": ("IoU, stale labels", "agreement with outlines of another date: no accuracy"),
-    "area_bias_stale": ("Area, stale labels", "mean of measured / outline - 1: a bias, which real change is part of"),
-}
 FLAGS: Mapping[str, str] = {
     "mostly_unobserved": "too little was seen (cloud, shadow, no data): hollow points, left out of trends and sums",
     "trained_on": "the model was trained or tuned on this glacier: expect smaller errors than elsewhere",
@@ -146,72 +134,15 @@ def write_page(
         charted=CHARTED,
         rows=[_row(glacier) for glacier in overview.glaciers],
         scores=score_tables(inputs.scores, inputs.baselines),
-        withheld=_reasons(inputs.withheld),
+        withheld=grouped_reasons(inputs.withheld),
         flags=[(flag, FLAGS.get(flag, ""), count) for flag, count in overview.flags.items()],
         units=sum(len(glacier.rows) for glacier in overview.glaciers),
         lineage=inputs.lineage,
-        packages=_packages(inputs.lineage),
+        packages=package_versions(inputs.lineage),
         files=files,
         data=_data(overview, gallery, withheld),
     )
     (folder / PAGE_FILE).write_text(text, encoding="utf-8")
-
-
-def rendered(template: str, **values: Any) -> str:
-    """A page from its template; everything is escaped, and only the page's own script may run."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    here = Path(__file__).parent
-    script = (here / "page.js").read_text(encoding="utf-8")
-    environment = Environment(
-        loader=FileSystemLoader(here),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(score=number_text, km2=_km2, signed=_signed)
-    return environment.get_template(template).render(
-        **values,
-        style=Markup((here / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
-        script=Markup(script),  # noqa: S704 - our own file
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-    )
-
-
-def score_tables(
-    scores: Mapping[str, Mapping[str, Any]], baselines: Mapping[str, Mapping[str, Mapping[str, Any]]]
-) -> dict[str, Any]:
-    """What pages show of scores: a chart of the main metric, and every metric of every contender.
-
-    The baselines are ordered by their main metric, the best first.
-    """
-    main = next((metric for metric in ("iou/glacier", "iou_stale/glacier") if metric in scores), "")
-    ordered = sorted(baselines.items(), key=lambda entry: (-_value(entry[1].get(main)), entry[0]))
-    contenders = [("model", scores), *ordered]
-    shown = [(name, found[main]) for name, found in contenders if main in found]
-    metrics = [*dict.fromkeys(metric for _, found in contenders for metric in found)]
-    return {
-        "main": METRICS.get(main, (main, "")),
-        "main_score": scores.get(main),
-        "main_stale": "stale" in main,
-        "best": shown[1] if len(shown) > 1 else None,
-        "chart": score_chart(shown, label=f"{main} of the model and of each baseline") if shown else None,
-        "contenders": [name for name, _ in contenders],
-        "stale": any("stale" in metric for metric in metrics),
-        "unsure": [metric for metric in scores if scores[metric].get("low") is None],
-        "metrics": [
-            {
-                "key": metric,
-                "name": METRICS.get(metric, (metric, ""))[0],
-                "what": METRICS.get(metric, ("", ""))[1],
-                "stale": "stale" in metric,
-                "scores": [found.get(metric) for _, found in contenders],
-                "n": _same([found[metric]["n"] for _, found in contenders if metric in found]),
-            }
-            for metric in metrics
-        ],
-    }
 
 
 def _figures(inputs: ReportInputs, overview: Overview) -> list[tuple[str, str, str]]:
@@ -222,16 +153,16 @@ def _figures(inputs: ReportInputs, overview: Overview) -> list[tuple[str, str, s
         last = overview.total[-1]
         found.append(
             (
-                f"{_km2(last.area_km2)} km²",
+                f"{km2_text(last.area_km2)} km²",
                 f"summed area in {last.year}",
-                f"{_km2(last.low_km2)} to {_km2(last.high_km2)}; {_summed(overview)}",
+                f"{km2_text(last.low_km2)} to {km2_text(last.high_km2)}; {_summed(overview)}",
             )
         )
     change = relative_change(overview)
     if change is not None:
         first, last = overview.total[0], overview.total[-1]
-        difference = f"{_signed(last.area_km2 - first.area_km2, 2)} km² since {first.year}"
-        found.append((f"{_signed(change, 1)} %", "change of their sum", difference))
+        difference = f"{signed_text(last.area_km2 - first.area_km2, 2)} km² since {first.year}"
+        found.append((f"{signed_text(change, 1)} %", "change of their sum", difference))
     if any(glacier.trend.known for glacier in overview.glaciers):
         rest = many - overview.shrinking - overview.growing
         found.append(
@@ -245,7 +176,7 @@ def _figures(inputs: ReportInputs, overview: Overview) -> list[tuple[str, str, s
     if rates and len(overview.years) > 1:
         middle = (rates[(len(rates) - 1) // 2] + rates[len(rates) // 2]) / 2
         fine = f"of {len(rates)} glaciers; + is retreat"
-        found.append((f"{_signed(middle, 1)} m/yr", "median terminus retreat", fine))
+        found.append((f"{signed_text(middle, 1)} m/yr", "median terminus retreat", fine))
     main = inputs.scores.get("iou/glacier")
     if main:
         interval = "no interval" if main["low"] is None else f"{main['low']:.3f} to {main['high']:.3f}"
@@ -338,7 +269,7 @@ def _data(overview: Overview, gallery: Gallery, withheld: Mapping[str, Mapping[i
                     "area": f"{row.area_km2:.3f} km²",
                     "interval": f"{row.low_km2:.3f} to {row.high_km2:.3f} km²",
                     "clear": f"{100 * row.clear_fraction:.0f} %",
-                    "retreat": None if row.retreat_m is None else f"{_signed(row.retreat_m, 0)} m",
+                    "retreat": None if row.retreat_m is None else f"{signed_text(row.retreat_m, 0)} m",
                     "scenes": list(row.scenes),
                     "flags": list(row.flags),
                     **gallery.glaciers[glacier.glacier_id]["years"].get(row.year, {}),
@@ -359,46 +290,3 @@ def _by_unit(withheld: Sequence[Mapping[str, str]]) -> dict[str, dict[int, str]]
         if glacier and year.isdigit():
             found.setdefault(glacier, {})[int(year)] = entry["reason"]
     return found
-
-
-def _reasons(withheld: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
-    """Units without a result, those of one state and reason together."""
-    groups: dict[tuple[str, str], list[str]] = {}
-    for entry in withheld:
-        groups.setdefault((entry["state"], entry["reason"]), []).append(entry["unit"])
-    return [
-        {"state": state, "reason": reason, "units": sorted(units)} for (state, reason), units in sorted(groups.items())
-    ]
-
-
-def _packages(lineage: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """Package versions behind the products: the most frequent one of each."""
-    counted: dict[str, Counter[str]] = {}
-    for entry in lineage:
-        for name, version in dict(entry.get("packages") or {}).items():
-            counted.setdefault(name, Counter())[str(version)] += 1
-    return [(name, versions.most_common(1)[0][0]) for name, versions in sorted(counted.items())]
-
-
-def _same(numbers: Sequence[int]) -> int | None:
-    """The number that all are equal to; None where they differ."""
-    return numbers[0] if len(set(numbers)) == 1 else None
-
-
-def _value(score: Mapping[str, Any] | None) -> float:
-    return float(score["value"]) if score else -math.inf
-
-
-def _km2(value: float | None) -> str:
-    """An area with about four significant digits."""
-    if value is None or not math.isfinite(value):
-        return DASH
-    decimals = 0 if abs(value) >= 1000 else 1 if abs(value) >= 100 else 2 if abs(value) >= 1 else 3
-    return f"{value:,.{decimals}f}"
-
-
-def _signed(value: float | None, decimals: int = 2) -> str:
-    """A number with its sign, the minus a real one; a dash where it is unknown."""
-    if value is None or not math.isfinite(value):
-        return DASH
-    return f"{round(value, decimals) + 0.0:+.{decimals}f}".replace("-", "\N{MINUS SIGN}")

@@ -24,7 +24,9 @@ def score_chart(
         label: what is shown, for readers who do not see it.
         limits: ends of the axis; None: from the values.
     """
-    line, left, right, width = 24.0, 168.0, 60.0, 640.0
+    texts = [number_text(score["value"], score.get("unit", "")) for _, score in found]
+    line, left, width = 24.0, 168.0, 640.0
+    right = max(60.0, 18.0 + 7.5 * max(map(len, texts), default=0))
     drawing = Drawing(width, 34 + line * len(found), label=label, kind="chart big score-chart")
     values = [v for _, s in found for v in (s["value"], s.get("low"), s.get("high")) if v is not None]
     low, high = limits or value_range(values)
@@ -44,7 +46,7 @@ def score_chart(
         drawing.add("circle", cx=x(score["value"]), cy=y, r=4.2, class_=f"dot {who}")
         drawing.add(
             "text",
-            text=number_text(score["value"], score.get("unit", "")),
+            text=texts[number],
             x=width - right + 10,
             y=y + 4,
             class_=f"value {who}",
@@ -122,7 +124,8 @@ def number_text(value: float | None, unit: str = "") -> str:
         return DASH
     if unit == "%":
         return f"{value:.1f} %"
-    return f"{value:.3f}" + (f" {unit}" if unit not in ("", "1") else "")
+    decimals = 0 if abs(value) >= 1000 else 1 if abs(value) >= 100 else 2 if abs(value) >= 10 else 3
+    return f"{value:,.{decimals}f}" + (f" {unit}" if unit not in ("", "1") else "")
 
 
 def _levels(drawing: Drawing, y: Scale, marks: Sequence[float], *, ends: tuple[float, float]) -> None:

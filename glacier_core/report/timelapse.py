@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glacier_core.report.animation import LARGEST_BYTES, animated
 from glacier_core.report.frames import Frame, Strip
-from glacier_core.report.palette import FAINT, INK, MUTED, OUTLINE_FIRST, OUTLINE_NOW, PAPER, UNOBSERVED
+from glacier_core.report.palette import FAINT, INK, MUTED, OUTLINE_FIRST, OUTLINE_NOW, PAPER
 from glacier_core.report.pictures import draw_outline, font, length_label, nice_length
 
 if TYPE_CHECKING:
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 TIMELAPSE_FILE = "glacier_retreat_timelapse.gif"
 SHOWN = 6
-LARGEST_BYTES = 6_000_000
-YEAR_MS, LAST_MS = 900, 2600
+YEAR_MS = 900
 _HEADER, _CAPTION, _GAP = 92, 46, 14
 
 
@@ -65,35 +64,11 @@ def write_timelapse(folder: Path, strips: Sequence[Strip], *, title: str, note: 
     years = sorted({frame.row.year for strip in strips for frame in strip.frames})
     data = b""
     for scale in (1.0, 0.8, 0.62, 0.45):
-        data = _animated([_drawn(strips, year, years, title, note, scale) for year in years] or [_empty(title)])
+        data = animated([_drawn(strips, year, years, title, note, scale) for year in years] or [_empty(title)], YEAR_MS)
         if len(data) <= LARGEST_BYTES:
             break
     (folder / TIMELAPSE_FILE).write_bytes(data)
     return TIMELAPSE_FILE
-
-
-def _animated(frames: Sequence[Image]) -> bytes:
-    """A GIF with one palette for all frames, so that nothing flickers, and the outlines' colours kept in it."""
-    from PIL import Image as Images
-
-    side = max(1, math.ceil(math.sqrt(len(frames))))
-    small = [frame.resize((frame.width // 2, frame.height // 2)) for frame in frames]
-    montage = Images.new("RGB", (small[0].width * side, small[0].height * side), PAPER)
-    for number, frame in enumerate(small):
-        montage.paste(frame, (number % side * frame.width, number // side * frame.height))
-    reduced = montage.quantize(232, method=Images.Quantize.MEDIANCUT)
-    colours = (reduced.getpalette() or [])[: 232 * 3]
-    for kept in (OUTLINE_NOW, OUTLINE_FIRST, UNOBSERVED, *(_rgb(name) for name in (INK, MUTED, FAINT, PAPER))):
-        colours.extend(kept)
-    palette = Images.new("P", (1, 1))
-    palette.putpalette(colours)
-    indexed = [frame.quantize(palette=palette, dither=Images.Dither.NONE) for frame in frames]
-    buffer = io.BytesIO()
-    durations = [YEAR_MS] * (len(indexed) - 1) + [LAST_MS]
-    indexed[0].save(
-        buffer, "GIF", save_all=True, append_images=indexed[1:], duration=durations, loop=0, optimize=False, disposal=1
-    )
-    return buffer.getvalue()
 
 
 def _drawn(strips: Sequence[Strip], year: int, years: Sequence[int], title: str, note: str, scale: float) -> Image:
@@ -197,10 +172,3 @@ def _empty(title: str) -> Image:
     pen.text((_GAP, 20), _fitted(pen, title, 19, 530, bold=True), font=font(19, bold=True), fill=INK)
     pen.text((_GAP, 60), "No glacier was measured: there is nothing to show.", font=font(13), fill=MUTED)
     return canvas
-
-
-def _rgb(colour: str) -> tuple[int, int, int]:
-    from PIL import ImageColor
-
-    red, green, blue = ImageColor.getrgb(colour)[:3]
-    return red, green, blue

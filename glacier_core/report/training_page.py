@@ -12,8 +12,9 @@ from markupsafe import Markup, escape
 
 from glacier_core.recipes import dump_recipe
 from glacier_core.report.inputs import TrainingInputs
-from glacier_core.report.page import rendered, score_tables
+from glacier_core.report.rendering import rendered
 from glacier_core.report.score_charts import curves_chart, number_text, truth_chart
+from glacier_core.report.score_tables import score_tables
 
 PAGE_FILE = "training.html"
 PARTS = ("train", "validation", "test")
@@ -32,8 +33,13 @@ def write_training_report(folder: Path, inputs: TrainingInputs) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     recipe = inputs.recipe
     sizes = [len(inputs.split.get(part, ())) for part in PARTS]
-    scores = score_tables(inputs.scores["model"], inputs.scores["baselines"])
-    rows = [row for row in inputs.rows if row["clear_fraction"] >= recipe.measure.min_clear]
+    scores = score_tables(
+        inputs.scores["model"],
+        inputs.scores["baselines"],
+        headline=inputs.headline,
+        lower_is_better=inputs.lower_is_better,
+    )
+    rows = [row for row in inputs.rows if "true_area_km2" in row and row["clear_fraction"] >= recipe.measure.min_clear]
     text = rendered(
         PAGE_FILE,
         title=recipe.title or recipe.name,
@@ -43,6 +49,8 @@ def write_training_report(folder: Path, inputs: TrainingInputs) -> list[str]:
         alias=inputs.alias,
         promoted=inputs.alias == "champion",
         sizes=sizes,
+        of_areas=recipe.kind == "extent",
+        units=_units(recipe),
         figures=_figures(inputs, scores),
         scores=scores,
         verdict=inputs.verdict,
@@ -59,6 +67,13 @@ def write_training_report(folder: Path, inputs: TrainingInputs) -> list[str]:
     )
     (folder / PAGE_FILE).write_text(text, encoding="utf-8")
     return [PAGE_FILE]
+
+
+def _units(recipe: Any) -> str:
+    """What the split deals out, in the plural."""
+    if recipe.kind == "extent":
+        return "glaciers"
+    return "periods" if recipe.split.by == "time" else "series"
 
 
 def markdown(text: str) -> Markup:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glacier_core.errors import ConfigurationError, SceneError
+from glacier_core.errors import ConfigurationError, DataError, SceneError
 from glacier_core.grids import Grid
 from glacier_core.sources.bands import BandSource
 from glacier_core.sources.pixels import PixelRequest, read_pixels
@@ -20,6 +21,42 @@ LOWEST_M = -500.0
 """Lower than any land (the Dead Sea's shore lies at -440 m): what is below it is a nodata number that nobody named."""
 HIGHEST_M = 9000.0
 """Higher than any."""
+
+
+def find_dems(catalog: str, collection: str, grid: Grid) -> list[str]:
+    """Links of the DEMs of a STAC collection that meet a grid, unsigned, in order of the items' ids.
+
+    Args:
+        catalog: URL or path of the STAC API or static catalog.
+        collection: such as `cop-dem-glo-30` (Copernicus DEM) or `nasadem`.
+        grid: with a CRS.
+
+    Raises:
+        DataError: none meets the grid.
+        ServiceUnavailableError: the catalog does not answer.
+    """
+    from pyproj import Transformer
+
+    from glacier_core.sources.stac import open_catalog
+
+    to_degrees = Transformer.from_crs(grid.crs, "EPSG:4326", always_xy=True)
+    found = open_catalog(catalog).search(
+        bbox=to_degrees.transform_bounds(*grid.bounds),
+        start=date(1970, 1, 1),
+        end=date(2100, 1, 1),
+        collection=collection,
+        max_cloud_percent=100.0,
+    )
+    assets = [scene.item["assets"] for scene in sorted(found, key=lambda scene: scene.id)]
+    links = [
+        str(asset["href"])
+        for each in assets
+        for key, asset in each.items()
+        if key in ("data", "elevation") or "data" in asset.get("roles", [])
+    ]
+    if not links:
+        raise DataError(f"collection {collection} of {catalog} has no DEM on the grid", do="check terrain.collection")
+    return links
 
 
 def read_dem(

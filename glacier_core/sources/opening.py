@@ -19,6 +19,9 @@ from glacier_core.recipes import (
     Frames,
     SeaIceIndex,
     SeaIceRecord,
+    SimulatedFronts,
+    SimulatedIceCover,
+    SimulatedMotion,
     SimulatedScenes,
     StacScenes,
     Velocity,
@@ -229,6 +232,24 @@ def _dem(recipe: CubeRecipe, imagery: Dem) -> Sequence[Series]:
     return open_dems(Path(recipe.data), files=imagery.files, day=imagery.date)
 
 
+def _simulated_motion(recipe: CubeRecipe, imagery: SimulatedMotion) -> Sequence[Series]:  # noqa: ARG001
+    from glacier_core.sources.simulated.motion import open_simulated_motion
+
+    return open_simulated_motion(imagery)
+
+
+def _simulated_fronts(recipe: CubeRecipe, imagery: SimulatedFronts) -> Sequence[Series]:  # noqa: ARG001
+    from glacier_core.sources.simulated.fronts import open_simulated_fronts
+
+    return open_simulated_fronts(imagery)
+
+
+def _simulated_ice_cover(recipe: CubeRecipe, imagery: SimulatedIceCover) -> Sequence[Series]:  # noqa: ARG001
+    from glacier_core.sources.simulated.ice_cover import open_simulated_ice_cover
+
+    return open_simulated_ice_cover(imagery)
+
+
 _OPENERS: Mapping[type[Any], Callable[[CubeRecipe, Any], Sequence[Series]]] = {
     AntarcticMelt: _antarctic_melt,
     Caffe: _caffe,
@@ -236,5 +257,8 @@ _OPENERS: Mapping[type[Any], Callable[[CubeRecipe, Any], Sequence[Series]]] = {
     Frames: _frames,
     SeaIceIndex: _sea_ice_index,
     SeaIceRecord: _sea_ice_record,
+    SimulatedFronts: _simulated_fronts,
+    SimulatedIceCover: _simulated_ice_cover,
+    SimulatedMotion: _simulated_motion,
     Velocity: _velocity,
 }

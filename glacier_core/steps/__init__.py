@@ -6,14 +6,12 @@ reference (or a list of them). Pixels never travel between stages.
 
 from __future__ import annotations
 
+from glacier_core.steps.aggregating import aggregate
+from glacier_core.steps.batches import ingest, label, measure, predict, prepare
 from glacier_core.steps.evaluating import evaluate, score
-from glacier_core.steps.imagery import ingest, prepare
-from glacier_core.steps.labelling import label
 from glacier_core.steps.learning import sample, train
-from glacier_core.steps.measuring import aggregate, measure
 from glacier_core.steps.models import gate, promote, register
 from glacier_core.steps.planning import plan
-from glacier_core.steps.predicting import predict
 from glacier_core.steps.reporting import report, training_report
 
 __all__ = [

@@ -26,6 +26,7 @@ from glacier_core.recipes import (
     CubeRecipe,
     ExtentRecipe,
     FolderScenes,
+    LearningRecipe,
     Recipe,
     SimulatedScenes,
     Simulation,
@@ -48,6 +49,9 @@ CUBE = "cube.zarr"
 REPORT = "cube.json"
 SIMULATED_YEAR = 2020
 SWAPS = 10
+
+Notice = Callable[[str, str, str], None]
+"""Is told a series, a frame and the reason why it was left out."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,8 @@ def build_cubes(
     """Build the cubes of a recipe, or find those that are built already.
 
     Args:
-        recipe: of the kind `cube`; or of the kind `extent`, whose scenes become one cube a glacier.
+        recipe: of the kind `cube`; of the kind `extent`, whose scenes become one cube a glacier; or of another kind
+            that learns from series.
         store: where they are kept.
         places: names of the places wanted; empty: all.
         catalog: a STAC catalog that replaces the recipe's, or empty.
@@ -127,7 +132,7 @@ def build_cubes(
     def notice(name: str, frame: str, reason: str) -> None:
         noticed.setdefault(name, []).append({"frame": frame, "reason": reason})
 
-    cube_recipe, found = _series_of(recipe, step, catalog, notice)
+    cube_recipe, found = series_of(recipe, step, catalog=catalog, notice=notice)
     files = files_digest(cube_recipe)
     built: list[CubeReport] = []
     failed: list[dict[str, str]] = []
@@ -136,7 +141,7 @@ def build_cubes(
         head = f"{series.name} ({number} of {len(chosen)})"
         try:
             building = Building(cube_recipe, series, functools.partial(_said, say, head), noticed)
-            built.append(_build(step, building, files))
+            built.append(_report(step, building, files))
         except (ConfigurationError, ServiceUnavailableError, StoreError):
             raise
         except GlacierError as error:
@@ -195,7 +200,7 @@ def _point(store: Store, recipe: str, place: str, output: Output) -> None:
 
 def count_cubes(recipe: CubeRecipe, *, store: Store, catalog: str = "") -> dict[str, Any]:
     """What `build_cubes` would read: cubes, frames, pixels and bytes before compression; nothing is read or written."""
-    _, found = _series_of(recipe, Step(store=store, run="", stage="check"), catalog, lambda *_: None)
+    _, found = series_of(recipe, Step(store=store, run="", stage="check"), catalog=catalog)
     pixels = sum(len(series.frames) * series.grid.width * series.grid.height for series in found)
     samples = sum(len(s.frames) * s.grid.width * s.grid.height * len(s.bands) for s in found)
     return {
@@ -209,25 +214,38 @@ def count_cubes(recipe: CubeRecipe, *, store: Store, catalog: str = "") -> dict[
     }
 
 
-def _series_of(
-    recipe: Recipe, step: Step, catalog: str, notice: Callable[[str, str, str], None]
+def series_of(
+    recipe: Recipe, step: Step, *, catalog: str = "", notice: Notice | None = None
 ) -> tuple[CubeRecipe, list[Series]]:
     """The recipe as one of the kind `cube`, and its series, cut to its years and season and composited.
 
-    `notice` is told a series, a frame and the reason when, on reading, one of several that make an image is left out.
+    Args:
+        recipe: of the kind `cube`, or of one that is made of cubes.
+        step: the running stage, in whose store a simulated archive is made.
+        catalog: a STAC catalog that replaces the recipe's, or empty.
+        notice: is told a series, a frame and the reason when, on reading, one of several that make an image is left
+            out.
+
+    Raises:
+        ConfigurationError: the recipe is of another kind, or its source is not there.
+        DataError: nothing in it can be used.
+        ServiceUnavailableError: it cannot be reached.
     """
     from glacier_core.sources.opening import open_series
 
+    tell = notice or (lambda *_: None)
     if isinstance(recipe, ExtentRecipe):
         recipe = cube_recipe_of(recipe)
+    if isinstance(recipe, LearningRecipe):
+        recipe = recipe.cubes()
     if not isinstance(recipe, CubeRecipe):
         raise ConfigurationError(
-            f"recipe '{recipe.name}' is of the kind '{recipe.kind}'", expected="kind cube or extent"
+            f"recipe '{recipe.name}' is of the kind '{recipe.kind}'", expected="one that is made of images"
         )
     catalog, outlines = _archive(recipe, step, catalog)
 
     def on_trouble(name: str, trouble: SceneTrouble) -> None:
-        notice(name, trouble.scene, f"left out of its day: {trouble.reason}")
+        tell(name, trouble.scene, f"left out of its day: {trouble.reason}")
 
     opened = open_series(recipe, catalog=catalog, outlines=outlines, on_trouble=on_trouble)
     series = [_within(each, recipe) for each in opened]
@@ -236,7 +254,7 @@ def _series_of(
             each,
             recipe.composite,
             allowance=pixels_at_a_time(recipe) // frames_at_a_time(recipe, each),
-            left_out=functools.partial(notice, each.name),
+            left_out=functools.partial(tell, each.name),
         )
         for each in series
         if each.frames or each.troubles
@@ -276,7 +294,7 @@ def _archive(recipe: CubeRecipe, step: Step, catalog: str) -> tuple[str, str]:
     imagery = recipe.imagery
     if not isinstance(imagery, SimulatedScenes) or recipe.data:
         return catalog, ""
-    from glacier_core.steps.planning import simulated_archive
+    from glacier_core.steps.archives import simulated_archive
 
     first, last = recipe.years or (SIMULATED_YEAR, SIMULATED_YEAR)
     season = recipe.season or ExtentRecipe.model_fields["season"].default
@@ -305,7 +323,18 @@ def _within(series: Series, recipe: CubeRecipe) -> Series:
     return replace(series, frames=kept)
 
 
-def _build(step: Step, building: Building, files: str) -> CubeReport:
+def build_cube(step: Step, building: Building, *, files: str) -> Output:
+    """The published cube of one series, made now if it is not there; the latest of its place from now on.
+
+    Args:
+        step: the running stage.
+        building: the series and how it becomes a cube.
+        files: what the files behind it are told by, from `sources.opening.files_digest`.
+
+    Raises:
+        UnitError: images are missing for a reason that will pass.
+        DataError: no image of it can be used.
+    """
     from glacier_core.sources.opening import fingerprint
 
     recipe, series = building.recipe, building.series
@@ -328,9 +357,14 @@ def _build(step: Step, building: Building, files: str) -> CubeReport:
     def make(attempt: Any) -> None:
         attempt.write_json(REPORT, building.run(attempt.path(CUBE)))
 
-    made = step.made
     output = step.build(STAGE, part=part, inputs=[], make=make)
     _point(step.store, recipe.name, series.name, output)
+    return output
+
+
+def _report(step: Step, building: Building, files: str) -> CubeReport:
+    made = step.made
+    output = build_cube(step, building, files=files)
     kept = output.read_json(REPORT)
     size = sum(entry.size for name, entry in output.objects.items() if name.startswith(CUBE))
     return CubeReport(**kept, path=output.path(CUBE), bytes=size, reused=step.made == made)

@@ -8,13 +8,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from glacier_core.errors import ConfigurationError
-from glacier_core.recipes import ExtentRecipe, dump_recipe
+from glacier_core.recipes import Recipe, dump_recipe
 from glacier_core.settings import Settings
-from glacier_core.steps.plans import read_plan
+from glacier_core.steps.fitting import check_fit
+from glacier_core.steps.plans import Plan, read_plan
 from glacier_core.steps.running import Step, log, reference, running
 from glacier_core.store import Output, Store
 
 MODEL_FILES = ("weights.safetensors", "model.json", "calibration.json", "scores.json", "split.json")
+"""What every model has; a kind may keep more beside its weights."""
+LEFT_BEHIND = ("history.json", "training.json")
+"""What `train` keeps of the training itself."""
 
 
 def tracking_uri(store: Store) -> str:
@@ -44,7 +48,7 @@ def register(*, store: str, run: str, evaluated: str) -> str:
         chain = step.read_chain(evaluated)
         plan = read_plan(step, chain["plan"])
         model = _model(step, plan.recipe, chain)
-        version = _registered(step, plan.recipe, chain, model)
+        version = _registered(step, plan, chain, model)
         return step.publish_chain({**chain, "model": reference(model), "version": f"{version.name}/{version.version}"})
 
 
@@ -109,29 +113,21 @@ def open_registry(store: Store) -> Any:
     return Registry(tracking_uri(store))
 
 
-def import_model(step: Step, model: str, recipe: ExtentRecipe) -> dict[str, Any]:
+def import_model(step: Step, model: str, recipe: Recipe) -> dict[str, Any]:
     """The model version that `name@alias` or `name/version` names, with its files in the store.
 
     Returns:
         {name, version, alias, reference, weights}: `reference` is the model's output in the store, `weights` that of
         the network alone.
+
+    Raises:
+        ConfigurationError: there is no such version, or it does not fit the recipe.
     """
     version = open_registry(step.store).resolve(model)
     found = step.store.find("model", version.digest)
     if found is None:
         found = _imported(step, version)
-    spec = found.read_json("model.json")
-    if spec["kind"] != recipe.kind:
-        raise ConfigurationError(
-            f"model {model} is of kind '{spec['kind']}', recipe '{recipe.name}' of kind '{recipe.kind}'",
-            do="choose another model with --model",
-        )
-    missing = [band for band in spec["bands"] if band not in recipe.imagery.all_bands()]
-    if missing:
-        raise ConfigurationError(
-            f"model {model} needs band {', '.join(missing)}, which recipe '{recipe.name}' does not read",
-            do="add it to imagery.bands or choose another model with --model",
-        )
+    check_fit(f"model {model}", found.read_json("model.json"), recipe)
     trained = next((link for link in found.record["inputs"] if link.startswith("train/")), "")
     stage, _, digest = trained.partition("/")
     at_hand = bool(trained) and step.store.find(stage, digest) is not None
@@ -144,21 +140,31 @@ def import_model(step: Step, model: str, recipe: ExtentRecipe) -> dict[str, Any]
     }
 
 
+def champion_of(step: Step, recipe: Recipe) -> dict[str, Any]:
+    """The reigning champion of a recipe as `import_model` describes it; empty where there is none.
+
+    Raises:
+        ConfigurationError: the champion does not fit the recipe, so that nothing can be held against it.
+    """
+    version = open_registry(step.store).champion(recipe.name)
+    return {} if version is None else import_model(step, f"{version.name}/{version.version}", recipe)
+
+
 def _imported(step: Step, version: Any) -> Output:
     with step.store.attempt("model", version.digest) as attempt:
         folder = version.folder()
-        for name in MODEL_FILES:
-            attempt.put(name, folder / name)
+        for path in sorted(path for path in folder.iterdir() if path.is_file()):
+            attempt.put(path.name, path)
         return attempt.publish(part={"name": version.name, "version": version.version}, inputs=[], version=0)
 
 
-def _model(step: Step, recipe: ExtentRecipe, chain: dict[str, Any]) -> Output:
+def _model(step: Step, recipe: Recipe, chain: dict[str, Any]) -> Output:
     """The network, its calibration and its scores in one folder: what is registered, and what predicts elsewhere."""
     trained, evaluated, samples = (step.read(chain[stage]) for stage in ("train", "evaluate", "sample"))
 
     def make(attempt: Any) -> None:
         for output, names in (
-            (trained, ("weights.safetensors", "model.json")),
+            (trained, [name for name in trained.files() if name not in LEFT_BEHIND]),
             (evaluated, ("calibration.json", "scores.json")),
             (samples, ("split.json",)),
         ):
@@ -169,11 +175,12 @@ def _model(step: Step, recipe: ExtentRecipe, chain: dict[str, Any]) -> Output:
     return step.build("model", part={"name": recipe.name}, inputs=inputs, make=make)
 
 
-def _registered(step: Step, recipe: ExtentRecipe, chain: dict[str, Any], model: Output) -> Any:
+def _registered(step: Step, plan: Plan, chain: dict[str, Any], model: Output) -> Any:
     import tempfile
 
     from glacier_core.registry import Registration
 
+    recipe = plan.recipe
     registry = open_registry(step.store)
     known = registry.find(recipe.name, digest=model.digest)
     if known is not None:
@@ -181,9 +188,9 @@ def _registered(step: Step, recipe: ExtentRecipe, chain: dict[str, Any], model: 
     step.made += 1
     with tempfile.TemporaryDirectory(prefix="glacier-model-") as name:
         folder = Path(name)
-        for file in MODEL_FILES:
+        for file in model.files():
             (folder / file).write_bytes(model.read_bytes(file))
-        from glacier_core.steps.cards import input_example, model_card, sample_pictures
+        from glacier_core.steps.cards import model_card, sample_pictures
 
         pictures = folder / "pictures"
         pictures.mkdir()
@@ -192,7 +199,7 @@ def _registered(step: Step, recipe: ExtentRecipe, chain: dict[str, Any], model: 
                 name=recipe.name,
                 folder=folder,
                 digest=model.digest,
-                params=_flat({"model": recipe.model.model_dump(), "training": recipe.training.model_dump()}),
+                params=flat({"model": recipe.model.model_dump(), "training": recipe.training.model_dump()}),
                 history=step.read(chain["train"]).read_json("history.json"),
                 scores=json.loads(model.read_bytes("scores.json")),
                 artifacts={
@@ -201,19 +208,17 @@ def _registered(step: Step, recipe: ExtentRecipe, chain: dict[str, Any], model: 
                     "split.json": model.read_bytes("split.json").decode(),
                 },
                 pictures=sample_pictures(step, chain, pictures),
-                card=model_card(step, recipe, chain, model),
-                input_example=input_example(step, chain),
+                card=model_card(step, plan, chain, model),
+                headline=plan.kind.headline,
             )
         )
     log.info("[register] %s version %s", version.name, version.version)
     return version
 
 
-def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
+def flat(value: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested values by dotted keys, as MLflow takes parameters."""
+    keys: dict[str, str] = {}
     for key, found in value.items():
-        if isinstance(found, dict):
-            flat.update(_flat(found, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = str(found)
-    return flat
+        keys |= flat(found, f"{prefix}{key}.") if isinstance(found, dict) else {f"{prefix}{key}": str(found)}
+    return keys

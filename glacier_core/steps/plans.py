@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from glacier_core.errors import DataError
-from glacier_core.recipes import ExtentRecipe
+from glacier_core.steps.kinds import kind_of
 from glacier_core.steps.running import Step
-from glacier_core.steps.tables import from_geoparquet
 from glacier_core.store import Output
-from glacier_core.units import Unit
 
 if TYPE_CHECKING:
-    from geopandas import GeoDataFrame
+    from glacier_core.steps.kinds.contract import Kind
 
 PURPOSES = ("train", "monitor", "evaluate")
 Purpose = Literal["train", "monitor", "evaluate"]
@@ -26,41 +24,50 @@ class Plan:
 
     reference: str
     """`plan/<digest>`."""
-    recipe: ExtentRecipe
-    """The recipe."""
+    recipe: Any
+    """The recipe, of its kind's class."""
+    kind: Kind
+    """What its stages do; what it remembers is of this plan."""
     purpose: Purpose
     """What the units are for."""
-    units: dict[str, Unit]
-    """Units by id."""
+    units: dict[str, Any]
+    """Units by id, of its kind's class."""
     batches: list[list[str]]
     """Unit ids of each batch."""
-    scenes: dict[str, dict[str, Any]]
-    """STAC item and fingerprint of each scene by id."""
+    shared: dict[str, Any]
+    """What all units share, as plain JSON; each kind has its own keys."""
     model: dict[str, Any]
     """The model version that predicts, or empty."""
     left_out: list[dict[str, str]]
-    """Glaciers and units that the plan does not hold, with reasons."""
+    """What the plan does not hold: {unit, state, reason}."""
     split: dict[str, Any]
-    """The split file: glaciers of each part, and the hash of it."""
+    """The split file: units (or periods) of each part, and the hash of it."""
     output: Output
-    """The published plan, for its outline tables."""
+    """The published plan, for the tables that are kept beside it."""
 
-    def outlines(self, which: Literal["outlines", "reference"] = "outlines") -> GeoDataFrame:
-        """The outlines (EPSG:4326), or those of several dates for calibration and scores."""
-        return from_geoparquet(self.output.read_bytes(f"{which}.parquet"))
+    def model_name(self) -> str:
+        """The model version that predicts, `name/version`."""
+        return f"{self.model['name']}/{self.model['version']}"
+
+    def promoted(self) -> bool:
+        """Whether the model that predicts is the champion."""
+        return bool(self.model["alias"] == "champion")
 
 
 def read_plan(step: Step, planned: str) -> Plan:
-    """The plan that a reference `plan/<digest>` names."""
+    """The plan that a reference `plan/<digest>` names; the step works for its kind from now on."""
     output = step.read(planned)
     value = output.read_json("plan.json")
+    step.kind = value["recipe"]["kind"]
+    kind = kind_of(step.kind)
     return Plan(
         reference=planned,
-        recipe=ExtentRecipe.model_validate(value["recipe"]),
+        recipe=kind.recipe.model_validate(value["recipe"]),
+        kind=kind,
         purpose=value["purpose"],
-        units={unit.unit_id: unit for unit in map(Unit.from_json, value["units"])},
+        units={unit.unit_id: unit for unit in map(kind.unit_from_json, value["units"])},
         batches=value["batches"],
-        scenes=value["scenes"],
+        shared=value["shared"],
         model=value["model"],
         left_out=value["left_out"],
         split=value["split"],
@@ -75,12 +82,29 @@ def read_batch(step: Step, manifest: str) -> tuple[dict[str, Any], Plan]:
 
 
 def gather(step: Step, manifests: Sequence[str]) -> tuple[Plan, list[dict[str, Any]]]:
-    """The plan and all entries of the batches, in the order of the batches."""
-    plan: Plan | None = None
+    """The plan and all entries of the batches, in order of their units; `batch` names the manifest of each."""
+    planned = ""
     entries: list[dict[str, Any]] = []
     for manifest in sorted(manifests):
-        value, plan = read_batch(step, manifest)
-        entries.extend(value["units"])
-    if plan is None:
+        value = step.read(manifest).read_json("units.json")
+        planned = value["plan"]
+        entries.extend({**entry, "batch": manifest} for entry in value["units"])
+    if not planned:
         raise DataError("no batch has come", expected="at least one")
-    return plan, sorted(entries, key=lambda entry: str(entry["unit"]))
+    return read_plan(step, planned), sorted(entries, key=lambda entry: str(entry["unit"]))
+
+
+def usable(plan: Plan, entries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The units that are done.
+
+    Raises:
+        DataError: there is none; the message holds the reasons.
+    """
+    done = [entry for entry in entries if entry["state"] == "done"]
+    if not done:
+        reasons = sorted({str(entry["reason"]) for entry in entries})
+        raise DataError(
+            f"no unit of recipe '{plan.recipe.name}' is left ({'; '.join(reasons[:2])})",
+            do="see the reasons; other years, seasons, places or catalogs may serve",
+        )
+    return done

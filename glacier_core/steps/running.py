@@ -25,7 +25,7 @@ from glacier_core.errors import (
 )
 from glacier_core.lifetimes import die_with_parent
 from glacier_core.settings import Settings
-from glacier_core.steps.versions import STAGE_VERSIONS
+from glacier_core.steps.versions import version_of
 from glacier_core.store import Output, Store, stage_digest
 
 log = logging.getLogger("glacier")
@@ -47,6 +47,8 @@ class Step:
     """Identifier of the pipeline run; status and errors are kept under it."""
     stage: str
     """Name of the stage."""
+    kind: str = ""
+    """Kind of the recipe that it works for, once that is known."""
     found: int = 0
     """Outputs that were there already."""
     made: int = 0
@@ -77,14 +79,15 @@ class Step:
             self.found += 1
             return found
         self.made += 1
-        version = STAGE_VERSIONS[stage]
+        version = version_of(stage, self.kind)
         with self.store.attempt(stage, stage_digest(stage, version=version, part=part, inputs=inputs)) as attempt:
             make(attempt)
             return attempt.publish(part=part, inputs=list(inputs), version=version)
 
     def find_built(self, stage: str, *, part: Mapping[str, Any], inputs: Sequence[str] = ()) -> Output | None:
         """What `build` would find published, or None."""
-        return self.store.find(stage, stage_digest(stage, version=STAGE_VERSIONS[stage], part=part, inputs=inputs))
+        version = version_of(stage, self.kind)
+        return self.store.find(stage, stage_digest(stage, version=version, part=part, inputs=inputs))
 
     def read(self, reference: str) -> Output:
         """The published output that a reference `<stage>/<digest>` names."""

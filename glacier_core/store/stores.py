@@ -193,6 +193,15 @@ class Store:
         """The URL (or path if local) of a folder for what an unpublished stage goes on from, such as checkpoints."""
         return self._backend.full(f"work/{checked(name)}")
 
+    def drop_work(self, name: str) -> None:
+        """Delete what `work_folder(name)` holds; nothing that is published.
+
+        Raises:
+            StoreError: the store refuses.
+            ServiceUnavailableError: the store cannot be reached.
+        """
+        self._backend.remove(f"work/{checked(name)}")
+
     def collect(
         self, keep: Collection[tuple[str, str]] = (), *, older_than_s: float = DAY_S, dry_run: bool = False
     ) -> Collected:

@@ -1,14 +1,15 @@
-"""What training goes on from after it was stopped: one safetensors file, replaced as a whole, never pickle."""
+"""What training goes on from after it was stopped: two safetensors files, written in turn, never pickle.
+
+Each is replaced as a whole, and the one that was written last stays while the other is: a damaged file costs the steps
+since the one before it, and no more.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from torch import Tensor, nn
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT = "checkpoint.safetensors"
+CHECKPOINTS = ("checkpoint-0.safetensors", "checkpoint-1.safetensors")
+"""Names of the two files."""
 
 
 @dataclass
@@ -76,62 +78,82 @@ class Checkpoints:
     Args:
         folder: path or fsspec URL.
         fingerprint: names what is trained; a checkpoint of anything else is not gone on from.
+        describes: the same in words, for messages.
     """
 
-    def __init__(self, folder: str, *, fingerprint: str) -> None:
+    def __init__(self, folder: str, *, fingerprint: str, describes: str = "") -> None:
         self._fs, root = fsspec.core.url_to_fs(str(folder))
-        self._path = f"{root.rstrip('/')}/{CHECKPOINT}"
-        self._fingerprint = fingerprint
+        self._paths = tuple(f"{root.rstrip('/')}/{name}" for name in CHECKPOINTS)
+        self._header = {"fingerprint": fingerprint, "describes": describes}
+        self._next = 0
 
     def save(
-        self, progress: Progress, *, network: nn.Module, optimizer: torch.optim.Optimizer, best: dict[str, Tensor]
+        self,
+        progress: Progress,
+        *,
+        network: nn.Module,
+        optimizers: Sequence[torch.optim.Optimizer],
+        best: dict[str, Tensor],
     ) -> None:
-        """Replace the checkpoint by the present state, at once or not at all."""
+        """Replace the older of the two checkpoints by the present state, at once or not at all."""
         tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
         tensors |= {f"best.{name}": value for name, value in best.items()}
         for name, parameter in network.named_parameters():
-            for key, value in optimizer.state.get(parameter, {}).items():
-                tensors[f"optimizer.{key}.{name}"] = value
-        header = {"fingerprint": self._fingerprint, "progress": json.dumps(asdict(progress))}
-        self._replace(save({name: value.cpu().contiguous() for name, value in tensors.items()}, metadata=header))
+            for optimizer in optimizers:
+                for key, value in optimizer.state.get(parameter, {}).items():
+                    tensors[f"optimizer.{key}.{name}"] = value
+        header = self._header | {"progress": json.dumps(asdict(progress))}
+        data = save({name: value.cpu().contiguous() for name, value in tensors.items()}, metadata=header)
+        self._replace(self._paths[self._next], data)
+        self._next = 1 - self._next
 
-    def restore(self, *, network: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Progress, dict[str, Tensor]]:
-        """Put the state that was saved last into network and optimizer.
+    def restore(
+        self, *, network: nn.Module, optimizers: Sequence[torch.optim.Optimizer]
+    ) -> tuple[Progress, dict[str, Tensor]]:
+        """Put the state that was saved last into network and optimizers.
 
         Returns:
             The progress and the best weights; a fresh start where nothing usable was saved.
         """
-        found = self._read()
-        if found is None:
+        found = [(*read, number) for number, path in enumerate(self._paths) if (read := self._read(path))]
+        if not found:
             return Progress(), {}
-        progress, tensors = found
+        progress, tensors, number = max(found, key=lambda read: (read[0].step, read[0].epoch, read[0].finished))
+        self._next = 1 - number
         network.load_state_dict(_below("network.", tensors))
+        owner = {id(value): one for one in optimizers for group in one.param_groups for value in group["params"]}
         for key_and_name, value in _below("optimizer.", tensors).items():
             key, _, name = key_and_name.partition(".")
             parameter = network.get_parameter(name)
             like = parameter if value.shape == parameter.shape else value
-            optimizer.state[parameter][key] = torch.empty_like(like, dtype=value.dtype).copy_(value)
+            state = owner[id(parameter)].state[parameter]
+            state[key] = torch.empty_like(like, dtype=value.dtype).copy_(value)
         return progress, _below("best.", tensors)
 
-    def _read(self) -> tuple[Progress, dict[str, Tensor]] | None:
+    def _read(self, path: str) -> tuple[Progress, dict[str, Tensor]] | None:
         try:
-            data = self._fs.cat_file(self._path)
+            data = self._fs.cat_file(path)
             header = _header(data)
-            if header.get("fingerprint") != self._fingerprint:
-                log.warning("%s belongs to another training; starting afresh", self._path)
+            if header.get("fingerprint") != self._header["fingerprint"]:
+                log.warning(
+                    "%s belongs to another training (%s); starting afresh with %s",
+                    path,
+                    header.get("describes"),
+                    self._header["describes"],
+                )
                 return None
             return Progress(**json.loads(header["progress"])), load(data)
         except FileNotFoundError:
             return None
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
-            log.warning("%s cannot be read (%s); starting afresh", self._path, error)
+            log.warning("%s cannot be read (%s); going on from the one before it", path, error)
             return None
 
-    def _replace(self, data: bytes) -> None:
+    def _replace(self, name: str, data: bytes) -> None:
         if not isinstance(self._fs, LocalFileSystem):
-            self._fs.pipe_file(self._path, data)  # object stores show an object when it is complete
+            self._fs.pipe_file(name, data)  # object stores show an object when it is complete
             return
-        path = Path(self._path)
+        path = Path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         new = path.with_name(f"{path.name}.{os.getpid()}")
         try:
@@ -142,34 +164,6 @@ class Checkpoints:
             new.replace(path)
         finally:
             new.unlink(missing_ok=True)
-
-
-@contextmanager
-def stop_requests() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set, so that training can save before it stops; a second signal acts as usual.
-
-    One that came too late to be seen raises KeyboardInterrupt at the end. Outside the main thread no signal can be
-    caught, and the event stays unset.
-    """
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-    before: dict[int, Any] = {}
-
-    def ask(number: int, _frame: object) -> None:
-        asked.set()
-        signal.signal(number, before[number])
-
-    for caught in (signal.SIGTERM, signal.SIGINT):
-        before[caught] = signal.signal(caught, ask)
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if asked.is_set():
-        raise KeyboardInterrupt
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -35,14 +35,16 @@ class ModelSpec:
     """Channels of the first level."""
     depth: int
     """How often the resolution is halved."""
-    normalisation: Normalisation
-    """Fitted on its training data."""
+    normalisation: Normalisation | None
+    """Fitted on its training data; None where `extra` says how its fields are scaled."""
     split: str = ""
     """Hash of the split that it was trained on."""
     kind: str = ""
     """Kind of the recipes that it serves."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Anything else, as plain JSON."""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """What it is built with beside width and depth; bands and classes, counted, if empty."""
 
     def to_json(self) -> dict[str, Any]:
         """A plain object that `from_json` takes back."""
@@ -52,10 +54,11 @@ class ModelSpec:
             "classes": list(self.classes),
             "width": self.width,
             "depth": self.depth,
-            "normalisation": self.normalisation.to_json(),
+            "normalisation": self.normalisation.to_json() if self.normalisation else None,
             "split": self.split,
             "kind": self.kind,
             "extra": dict(self.extra),
+            "sizes": dict(self.sizes),
         }
 
     @classmethod
@@ -67,17 +70,17 @@ class ModelSpec:
             classes=tuple(value["classes"]),
             width=value["width"],
             depth=value["depth"],
-            normalisation=Normalisation.from_json(value["normalisation"]),
+            normalisation=Normalisation.from_json(value["normalisation"]) if value["normalisation"] else None,
             split=value["split"],
             kind=value["kind"],
             extra=value["extra"],
+            sizes=value.get("sizes", {}),
         )
 
     def build(self) -> nn.Module:
         """The network with fresh weights."""
-        return build_model(
-            self.name, bands=len(self.bands), classes=len(self.classes), width=self.width, depth=self.depth
-        )
+        sizes = self.sizes or {"bands": len(self.bands), "classes": len(self.classes)}
+        return build_model(self.name, width=self.width, depth=self.depth, **sizes)
 
 
 def save_model(folder: str, *, state: Mapping[str, Tensor], spec: ModelSpec) -> None:

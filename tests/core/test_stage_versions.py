@@ -6,8 +6,12 @@ import ast
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
-from glacier_core.steps.versions import STAGE_MODULES, STAGE_VERSIONS
+import pytest
+
+from glacier_core.steps.kinds import KINDS
+from glacier_core.steps.versions import KIND_VERSIONS, STAGE_MODULES, STAGE_VERSIONS, kind_modules, version_of
 
 CORE = Path(__file__).parents[2] / "glacier_core"
 LOCK = Path(__file__).with_name("stage_fingerprints.json")
@@ -32,26 +36,48 @@ def fingerprint(modules: tuple[str, ...]) -> str:
     return digest.hexdigest()[:16]
 
 
-def test_a_stage_whose_code_changed_has_a_new_version() -> None:
-    current = {
+def current() -> dict[str, dict[str, Any]]:
+    """Every stage's version and code, and those of what each kind adds to the stages."""
+    stages = {
         stage: {"version": STAGE_VERSIONS[stage], "code": fingerprint(modules)}
         for stage, modules in STAGE_MODULES.items()
     }
+    kinds = {
+        f"kind {kind}": {"version": dict(versions), "code": fingerprint(kind_modules(kind))}
+        for kind, versions in KIND_VERSIONS.items()
+    }
+    return stages | kinds
+
+
+def test_a_stage_whose_code_changed_has_a_new_version() -> None:
+    found = current()
     kept = json.loads(LOCK.read_text(encoding="utf-8")) if LOCK.exists() else {}
     stale = [
-        stage
-        for stage, now in current.items()
-        if stage in kept and now["code"] != kept[stage]["code"] and now["version"] == kept[stage]["version"]
+        name
+        for name, now in found.items()
+        if name in kept and now["code"] != kept[name]["code"] and now["version"] == kept[name]["version"]
     ]
-    if current != kept:
+    if found != kept:
         proposal = LOCK.with_suffix(".new.json")
-        proposal.write_text(json.dumps(current, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        proposal.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     assert not stale, (
-        f"the code of {', '.join(stale)} changed: raise STAGE_VERSIONS where results change, then "
+        f"the code of {', '.join(stale)} changed: raise STAGE_VERSIONS or KIND_VERSIONS where results change, then "
         f"move {LOCK.stem}.new.json to {LOCK.name}"
     )
-    assert current == kept, f"move {LOCK.stem}.new.json to {LOCK.name}"
+    assert found == kept, f"move {LOCK.stem}.new.json to {LOCK.name}"
 
 
 def test_every_stage_names_its_modules() -> None:
     assert STAGE_VERSIONS.keys() == STAGE_MODULES.keys()
+
+
+def test_every_kind_has_its_versions() -> None:
+    assert KIND_VERSIONS.keys() == KINDS.keys()
+    assert all(stage in STAGE_VERSIONS for versions in KIND_VERSIONS.values() for stage in versions)
+
+
+def test_a_kind_adds_to_the_version_of_a_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(KIND_VERSIONS, "front", {"label": 2})
+    assert version_of("label", "front") == STAGE_VERSIONS["label"] + 2
+    assert version_of("label", "") == STAGE_VERSIONS["label"]
+    assert version_of("train", "front") == STAGE_VERSIONS["train"]

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glacier_core import Grid, Unit, pack
+from glacier_core import Grid, SeriesUnit, Unit, pack
 
 grids = st.builds(
     Grid,
@@ -23,6 +23,31 @@ units = st.builds(
     grid=grids,
     scenes=st.lists(st.text("abc", min_size=1, max_size=3), max_size=5).map(tuple),
 )
+
+series_units = st.builds(
+    SeriesUnit,
+    name=st.integers(0, 99).map("s{:02d}".format),
+    place=st.integers(0, 8),
+    part=st.sampled_from(["train", "all", ""]),
+    grid=grids,
+    frames=st.lists(st.text("abc", min_size=1, max_size=3), max_size=5).map(tuple),
+    times=st.just(("2020-01-01T00:00:00Z",)),
+)
+
+
+@given(series_units)
+@settings(deadline=None)
+def test_a_series_unit_survives_the_trip_through_json(unit: SeriesUnit) -> None:
+    assert SeriesUnit.from_json(unit.to_json()) == unit
+    assert unit.unit_id == unit.name
+
+
+@given(st.lists(series_units, min_size=1, max_size=40), st.integers(1, 12))
+@settings(deadline=None)
+def test_series_are_packed_once_and_in_order(given_units: list[SeriesUnit], count: int) -> None:
+    packed = [unit for batch in pack(given_units, batches=count) for unit in batch]
+    assert sorted(map(repr, packed)) == sorted(map(repr, given_units))
+    assert [unit.order for unit in packed] == sorted(unit.order for unit in packed)
 
 
 @given(units)

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,9 @@ from torch import nn
 
 from glacier_core.errors import ConfigurationError, DataError
 from glacier_core.inference import predict_image, predict_tiled
+from glacier_core.inference.tiled import TILES_AT_ONCE
 from glacier_core.models import tiling_of
+from glacier_core.models.unet_scse import SqueezeExcitation
 from glacier_core.prepare import Normalisation
 from glacier_core.training import ModelSpec
 
@@ -26,10 +29,10 @@ ROOT = Path(__file__).parents[2]
 torch.set_num_threads(1)
 
 
-def network(depth: int = 2, width: int = 4) -> tuple[nn.Module, ModelSpec]:
+def network(depth: int = 2, width: int = 4, name: str = "unet") -> tuple[nn.Module, ModelSpec]:
     """A network whose running statistics are those of its input, so that its answer is spread over 0 to 1."""
     spec = ModelSpec(
-        name="unet",
+        name=name,
         bands=("red", "green"),
         classes=("other", "glacier"),
         width=width,
@@ -72,18 +75,48 @@ def tiled(
 
 
 def whole(model: nn.Module, spec: ModelSpec, image: NDArray[np.float32]) -> NDArray[np.float32]:
+    assert spec.normalisation is not None
     with torch.inference_mode():
         logits = model(torch.from_numpy(spec.normalisation.apply(image)[None]))
     found: NDArray[np.float32] = logits[0].softmax(0).numpy()
     return found
 
 
-@given(height=st.integers(1, 90), width=st.integers(1, 90), tile=st.integers(1, 8), depth=st.integers(1, 2))
+@given(
+    name=st.sampled_from(["unet", "unet_aspp", "cnn3d"]),
+    height=st.integers(1, 90),
+    width=st.integers(1, 90),
+    tile=st.integers(2, 8),
+    depth=st.integers(1, 2),
+)
 @settings(max_examples=12, deadline=None)
-def test_tiles_give_what_the_whole_image_gives(height: int, width: int, tile: int, depth: int) -> None:
-    model, spec = network(depth)
+def test_tiles_give_what_the_whole_image_gives(name: str, height: int, width: int, tile: int, depth: int) -> None:
+    model, spec = network(depth, name=name)
     image = scene(height, width)
     np.testing.assert_allclose(tiled(model, spec, image, tile=8 * tile), whole(model, spec, image), atol=1e-5)
+
+
+def test_gates_that_see_the_whole_window_see_windows_of_one_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, spec = network(name="unet_scse")
+    image = scene(150, 171)
+    _, halo = tiling_of(model)
+    shapes = set()
+
+    def read(rows: slice, columns: slice) -> NDArray[np.float32]:
+        shapes.add((rows.stop - rows.start, columns.stop - columns.start))
+        return image[:, rows, columns]
+
+    predict_tiled(model, spec, shape=image.shape[1:], read=read, write=lambda *_: None, tile=32, precision="fp32")
+    for axis, side in enumerate((32 + 2 * halo, TILES_AT_ONCE * 32 + 2 * halo)):
+        assert all(side - 4 < shape[axis] <= side for shape in shapes)
+    # so that what differs from the whole image is the difference between means of large windows
+    found, expected = tiled(model, spec, image, tile=32), whole(model, spec, image)
+    assert expected[1].std() > 0.01
+    np.testing.assert_allclose(found, expected, atol=0.01)
+    np.testing.assert_array_equal(tiled(model, spec, image, tile=32), found)
+    # and nothing else
+    monkeypatch.setattr(SqueezeExcitation, "squeeze", staticmethod(lambda x: x[..., :1, :1] * 0))
+    np.testing.assert_allclose(tiled(model, spec, image, tile=32), whole(model, spec, image), atol=1e-5)
 
 
 def test_tiles_give_the_same_in_half_precision() -> None:
@@ -119,6 +152,12 @@ def test_misaligned_tiles_are_refused(tile: int, halo: int) -> None:
     model, spec = network()
     with pytest.raises(ConfigurationError, match="multiples of 4"):
         tiled(model, spec, scene(64, 64), tile=tile, halo=halo)
+
+
+def test_a_network_without_normalisation_is_refused() -> None:
+    model, spec = network()
+    with pytest.raises(ConfigurationError, match="no normalisation"):
+        tiled(model, replace(spec, normalisation=None), scene(16, 16), tile=16)
 
 
 @pytest.mark.parametrize("wrong", [(3, 16, 16), (2, 16, 15)])

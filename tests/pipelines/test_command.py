@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -117,6 +118,55 @@ def test_result_objects_fit_the_schema(tmp_path: Path) -> None:
     assert result.exit_code == 3
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**result.to_json(), "extra": 1}, SCHEMA)
+
+
+def score(value: float | None, unit: str = "px") -> dict[str, Any]:
+    return {"value": value, "low": None, "high": None, "n": 9, "unit": unit}
+
+
+@pytest.mark.parametrize(("less", "best"), [(True, "edges"), (False, "persistence")])
+def test_the_best_baseline_stands_beside_the_scores(tmp_path: Path, *, less: bool, best: str) -> None:
+    from glacier_core import Store, load_recipe
+
+    result = Result.of(load_recipe(RECIPES / "demo.yaml"), Store(tmp_path))
+    result.scores = {"distance/mean": score(1.5), "distance/mean@sensor=LT05": score(2.5)}
+    result.baselines = {
+        "edges": {"distance/mean": score(2.0)},
+        "persistence": {"distance/mean": score(3.0)},
+        "silent": {"distance/mean": score(None)},
+    }
+    result.headline = {"metric": "distance/mean", "lower_is_better": less}
+    lines = result.lines()
+    assert lines[:2] == ["score     distance/mean        1.500 px  n=9", "          and 1 more in the report"]
+    (line,) = (line for line in lines if line.startswith("baseline"))
+    assert line.endswith(f"({best})")
+    jsonschema.validate(result.to_json(), SCHEMA)
+
+
+def test_a_version_is_listed_with_the_score_that_stands_for_it() -> None:
+    from types import SimpleNamespace
+
+    from glacier_pipelines.choosing import version_line
+
+    version = SimpleNamespace(
+        name="fronts", version="3", alias="champion", headline="distance/mean", scores={"distance/mean": score(1.5)}
+    )
+    assert version_line(version).split() == ["fronts/3", "champion", "distance/mean", "1.500", "px"]
+    version.headline, version.alias = "", None
+    assert version_line(version).split() == ["fronts/3", "-"]
+
+
+@pytest.mark.parametrize("command", ["run", "train", "monitor", "evaluate"])
+def test_a_recipe_that_trains_no_model_is_refused(command: str, tmp_path: Path) -> None:
+    model = ["--model", "m@champion"] if command == "evaluate" else []
+    done = glacier(command, "perito-moreno-cube", *model, cwd=tmp_path)
+    refused(done, "of the kind 'cube', which trains no model", "glacier cube perito-moreno-cube")
+
+
+def test_check_refuses_a_network_of_another_kind(tmp_path: Path) -> None:
+    refused(
+        glacier("check", "demo", "--set", "model.name=convlstm", cwd=tmp_path), "convlstm", "segmentation network: unet"
+    )
 
 
 def test_gc_says_what_it_would_delete(tmp_path: Path) -> None:

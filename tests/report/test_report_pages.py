@@ -8,7 +8,6 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -28,46 +27,9 @@ from glacier_core.report.page import PICTURE_BYTES, Gallery
 from glacier_core.report.pictures import Stretch, nice_length, shrunk
 from glacier_core.report.svg import Drawing, ticks
 from glacier_core.report.training_page import markdown
+from tests.report.page_checks import checked
 
 MakeInputs = Callable[..., ReportInputs]
-VOID = {"meta", "br", "img", "input", "image", "path", "line", "circle", "rect", "polygon", "polyline", "link", "hr"}
-
-
-class _Checker(HTMLParser):
-    """Collects what a browser would fetch, and unbalanced tags."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.links: list[str] = []
-        self.open: list[str] = []
-        self.scripts = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = {name: value or "" for name, value in attrs}
-        self.links += [found[name] for name in ("src", "href", "xlink:href") if name in found]
-        assert not any(name.startswith("on") for name in found)
-        self.scripts += tag == "script"
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        if tag not in VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-
-def _checked(page: str) -> _Checker:
-    checker = _Checker()
-    checker.feed(page)
-    assert checker.open == []
-    fetched = [link for link in checker.links if not link.startswith("data:")]
-    assert all("//" not in link and not link.startswith("/") for link in fetched), fetched
-    assert not re.search(r"url\(|@import", page)
-    return checker
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +41,7 @@ def page(tmp_path_factory: pytest.TempPathFactory, module_inputs: ReportInputs) 
 
 def test_the_page_is_self_contained_and_well_formed(page: tuple[str, list[str]]) -> None:
     text, files = page
-    checker = _checked(text)
+    checker = checked(text)
     assert checker.scripts == 2
     assert {link for link in checker.links if not link.startswith("data:")} <= set(files)
     assert "default-src 'none'" in text
@@ -124,7 +86,7 @@ def test_names_cannot_break_out_of_the_page(make_inputs: MakeInputs, tmp_path: P
     baselines = {evil: inputs.baselines["NDSI tuned"]}
     write_products(tmp_path, replace(inputs, outlines=inputs.outlines.assign(name=evil), baselines=baselines))
     page = (tmp_path / "report.html").read_text()
-    assert _checked(page).scripts == 2
+    assert checked(page).scripts == 2
     assert "<script>alert" not in page
     assert "<b>$x$" not in page
 
@@ -137,7 +99,7 @@ def test_unknown_scores_and_trends_are_dashes(make_inputs: MakeInputs, tmp_path:
     areas = inputs.areas.assign(terminus_retreat_m=math.nan)
     write_products(tmp_path, replace(inputs, trends=trends, areas=areas, scores={}, baselines={}))
     page = (tmp_path / "report.html").read_text()
-    _checked(page)
+    checked(page)
     shown = re.sub(r"<script.*?</script>|<style.*?</style>", "", page, flags=re.DOTALL)
     assert not re.search(r"\bnan\b|\bNone\b|\bNaN\b", shown)
 
@@ -211,7 +173,7 @@ def test_the_training_page_shows_verdict_scores_and_card(
     values = {**training_values, "recipe": recipe, "pictures": [picture], "alias": ""}
     assert write_training_report(tmp_path, TrainingInputs(**values)) == ["training.html"]
     page = (tmp_path / "training.html").read_text()
-    _checked(page)
+    checked(page)
     for text in (
         "Not passed",
         "too few glaciers",

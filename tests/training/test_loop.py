@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from glacier_core import recipes
 from glacier_core.errors import ConfigurationError, DataError
-from glacier_core.training import ChipSource, Trained, train
-from glacier_core.training.checkpoints import CHECKPOINT
+from glacier_core.training import ChipSource, ModelSpec, Trained, hardware, loop, save_model, train
+from glacier_core.training.checkpoints import CHECKPOINTS
+from tests.object_storage import BUCKET
 from tests.training.chip_sources import BANDS, NORMALISATION, Discs, Overflowing
 
-ROOT = Path(__file__).parents[2]
 EPOCHS = 3
 TRAIN = Discs(12, 0)
 VALIDATION = Discs(5, 1)
@@ -35,11 +35,16 @@ def run(
     source: ChipSource = TRAIN,
     validation: ChipSource = VALIDATION,
     threads: int = 1,
+    name: str = "unet",
+    weights: str = "",
+    class_weights: tuple[float, ...] | None = None,
+    balanced: bool = False,
     **changes: object,
 ) -> Trained:
+    changes |= {"class_weights": "balanced"} if balanced else {}
     plan = {"chip": 32, "batch": 4, "epochs": EPOCHS, "steps_per_epoch": 3, "precision": "fp32"} | changes
     return train(
-        model=recipes.Model(width=4, depth=2),
+        model=recipes.Model(name=name, width=4, depth=2, weights=weights),
         training=recipes.Training.model_validate(plan | {"processes": processes}),
         bands=BANDS,
         train=source,
@@ -48,6 +53,7 @@ def run(
         checkpoints=str(folder),
         threads=threads,
         track=track,
+        class_weights=class_weights,
     )
 
 
@@ -58,11 +64,6 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return run(tmp_path_factory.mktemp("unbroken"))
-
-
-@pytest.fixture(scope="module")
-def unbroken_pair(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return run(tmp_path_factory.mktemp("pair"), processes=2, threads=2)
 
 
 class Killed(BaseException):
@@ -123,9 +124,7 @@ def test_a_signal_stops_it_in_the_middle_of_an_epoch_with_its_state_saved(
 
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, track=ask)
-    header = (tmp_path / CHECKPOINT).read_bytes()
-    length = int.from_bytes(header[:8], "little")
-    assert json.loads(json.loads(header[8 : 8 + length])["__metadata__"]["progress"])["step"] == 4
+    assert max(steps_kept(tmp_path)) == 4
     found = run(tmp_path)
     assert same(found.state, unbroken.state)
     assert found.history == unbroken.history
@@ -160,18 +159,51 @@ def test_what_is_finished_is_not_done_again(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("damage", ["truncated", "empty", "another task"])
-def test_a_checkpoint_that_cannot_serve_is_not_gone_on_from(tmp_path: Path, unbroken: Trained, damage: str) -> None:
-    run(tmp_path, seed=5 if damage == "another task" else 0)
-    checkpoint = tmp_path / CHECKPOINT
-    if damage != "another task":
-        checkpoint.write_bytes(checkpoint.read_bytes()[: 0 if damage == "empty" else -1000])
+def steps_kept(folder: Path) -> list[int]:
+    """The steps of the checkpoints that are there."""
+    steps = []
+    for path in sorted(folder.glob("checkpoint-*")):
+        data = path.read_bytes()
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        steps.append(json.loads(header["__metadata__"]["progress"])["step"])
+    return steps
+
+
+@pytest.mark.parametrize("left", [0, -1000])
+def test_of_a_damaged_checkpoint_the_one_before_it_is_gone_on_from(
+    tmp_path: Path, unbroken: Trained, left: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(CHECKPOINTS)
+    last = tmp_path / CHECKPOINTS[steps_kept(tmp_path).index(9)]
+    last.write_bytes(last.read_bytes()[:left])
+    told: list[int] = []
+    assert same(run(tmp_path, track=lambda epoch, _found: told.append(epoch)).state, unbroken.state)
+    assert told == [EPOCHS]
+    assert "cannot be read" in caplog.text
+    assert sorted(steps_kept(tmp_path)) == [6, 9]
+
+
+def test_where_both_checkpoints_are_damaged_it_starts_afresh(tmp_path: Path, unbroken: Trained) -> None:
+    run(tmp_path)
+    for name in CHECKPOINTS:
+        (tmp_path / name).write_bytes(b"")
     assert same(run(tmp_path).state, unbroken.state)
-    assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT]
 
 
-def test_checkpoints_go_to_any_store(tmp_path: Path, unbroken: Trained) -> None:
-    folder = f"memory://{tmp_path.name}/checkpoints"
+def test_a_checkpoint_of_another_task_is_not_gone_on_from_and_both_are_named(
+    tmp_path: Path, unbroken: Trained, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(tmp_path, seed=5)
+    assert same(run(tmp_path).state, unbroken.state)
+    assert re.search(
+        r"another training \(unet of width 4 .* seed 5, .*afresh with unet of width 4 .* seed 0", caplog.text
+    )
+
+
+@pytest.mark.parametrize("scheme", ["memory", "s3"])
+def test_checkpoints_go_to_any_store(tmp_path: Path, unbroken: Trained, scheme: str, s3: object) -> None:
+    folder = f"{scheme}://{BUCKET}/{tmp_path.name}/checkpoints"
 
     def end(epoch: int, _found: dict[str, float]) -> None:
         if epoch == 2:
@@ -190,7 +222,7 @@ def test_a_loss_that_is_not_finite_names_the_step(tmp_path: Path) -> None:
 def test_nothing_to_judge_by_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="validation set"):
         run(tmp_path, validation=Discs(2, 0, unseen=True))
-    with pytest.raises(DataError, match="validation set holds no chip"):
+    with pytest.raises(DataError, match="validation set holds no sample"):
         run(tmp_path, validation=Discs(0, 0))
 
 
@@ -199,55 +231,90 @@ def test_a_batch_that_processes_cannot_share_is_refused(tmp_path: Path) -> None:
         run(tmp_path, processes=2, batch=5)
 
 
-def test_two_processes_compute_what_one_computes(unbroken: Trained, unbroken_pair: Trained) -> None:
-    for alone, together in zip(unbroken.history, unbroken_pair.history, strict=True):
-        assert together["train_loss"] == pytest.approx(alone["train_loss"], rel=1e-4)
-        assert together["validation_loss"] == pytest.approx(alone["validation_loss"], rel=1e-4)
-    for name, weights in unbroken.state.items():
-        torch.testing.assert_close(unbroken_pair.state[name], weights, rtol=1e-2, atol=1e-3)
+def test_checkpoints_are_written_within_epochs_too(
+    tmp_path: Path, unbroken: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "_CHECKPOINT_EVERY_S", 0.0)
+
+    class Cut(Discs):
+        """Cannot be read from the eighth step on."""
+
+        def __getitem__(self, index: int, /) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+            reads.append(index)
+            if len(reads) > 7 * 4:
+                raise Killed
+            return super().__getitem__(index)
+
+    reads: list[int] = []
+    with pytest.raises(Killed):
+        run(tmp_path, source=Cut(12, 0))
+    assert sorted(steps_kept(tmp_path)) in ([5, 6], [6, 7], [6, 6])
+    assert same(run(tmp_path).state, unbroken.state)
 
 
-VICTIM = """
-import os, sys, time
-from tests.training.test_loop import run
-def hang(epoch, found):
-    if epoch == 1:
-        print("epoch", os.getpid(), flush=True)
-        time.sleep(60)
-if __name__ == "__main__":
-    run(sys.argv[1], processes=2, threads=2, track=hang)
-"""
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"loss": "mse"}, "loss 'mse' does not fit segmentation"),
+        ({"name": "convlstm"}, "convlstm"),
+        ({"class_weights": (1.0,)}, "2 numbers"),
+    ],
+)
+def test_what_does_not_fit_is_refused(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        run(tmp_path, **changes)  # type: ignore[arg-type]
 
 
-def test_two_killed_processes_leave_nothing_behind_and_go_on_exactly(tmp_path: Path, unbroken_pair: Trained) -> None:
-    script = tmp_path / "victim.py"
-    script.write_text(VICTIM)
-    folder = tmp_path / "checkpoints"
-    with subprocess.Popen(
-        [sys.executable, script, folder], stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)}
-    ) as victim:
-        assert victim.stdout is not None
-        assert victim.stdout.readline().startswith(b"epoch")
-        children = Path(f"/proc/{victim.pid}/task/{victim.pid}/children").read_text().split()
-        victim.kill()
-    assert children
-    deadline = time.monotonic() + 10
-    while any(alive(int(child)) for child in children):
-        assert time.monotonic() < deadline, "a training process outlived its parent"
-        time.sleep(0.05)
-    found = run(folder, processes=2, threads=2)
-    assert same(found.state, unbroken_pair.state)
-    assert found.history == unbroken_pair.history
+@pytest.mark.parametrize("loss", ["cross_entropy", "focal", "boundary", "tversky", "dice"])
+def test_every_loss_learns_with_balanced_classes(tmp_path: Path, loss: str) -> None:
+    found = run(
+        tmp_path,
+        loss=loss,
+        balanced=True,
+        steps_per_epoch=12,
+        learning_rate=0.01,
+        schedule="constant",
+        augmentation=("flip", "rotate"),
+    )
+    assert found.history[-1]["train_loss"] < found.history[0]["train_loss"]
+    assert found.history[found.best_epoch - 1]["validation_iou"] > 0.6
 
 
-def alive(pid: int) -> bool:
-    try:
-        return "(zombie)" not in Path(f"/proc/{pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+def test_weights_from_outside_are_started_from(tmp_path: Path, unbroken: Trained) -> None:
+    save_model(
+        str(tmp_path),
+        state=unbroken.state,
+        spec=ModelSpec("unet", NORMALISATION.bands, ("other", "ice"), 4, 2, NORMALISATION),
+    )
+    weights = str(tmp_path / "weights.safetensors")
+    found = run(tmp_path / "more", weights=weights, epochs=1, steps_per_epoch=1, learning_rate=1e-12)
+    for name, value in unbroken.state.items():
+        if "running" not in name and "num_batches" not in name:
+            torch.testing.assert_close(found.state[name], value)
 
 
-def test_what_goes_wrong_in_another_process_is_told_here(tmp_path: Path) -> None:
-    # of five chips the second process judges the second and the fourth
-    with pytest.raises(DataError, match="chip 3 is damaged"):
-        run(tmp_path, processes=2, threads=2, epochs=1, validation=Discs(5, 1, broken=3))
+def test_compiled_it_learns_the_same(tmp_path: Path, unbroken: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[torch.nn.Module] = []
+
+    def note(network: torch.nn.Module) -> None:
+        compiled.append(network)
+
+    monkeypatch.setattr(hardware, "_can_compile", lambda _device: True)
+    monkeypatch.setattr(torch.nn.Module, "compile", note)
+    found = run(tmp_path / "with", compile=True)
+    assert len(compiled) == 1
+    assert same(found.state, unbroken.state)
+
+
+def test_without_a_compiler_it_goes_on_with_one_warning(
+    tmp_path: Path, unbroken: Trained, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def absent(*_args: object, **_options: object) -> object:
+        raise RuntimeError("no C++ compiler was found")
+
+    monkeypatch.setattr(torch, "compile", absent)
+    hardware._can_compile.cache_clear()
+    for folder in ("one", "two"):
+        assert same(run(tmp_path / folder, compile=True).state, unbroken.state)
+    hardware._can_compile.cache_clear()
+    assert caplog.text.count("cannot compile (no C++ compiler was found)") == 1

@@ -63,6 +63,24 @@ def test_a_damaged_model_is_refused(tmp_path: Path, damage: str) -> None:
         load_model(str(tmp_path))
 
 
+def test_a_forecast_network_comes_back_with_its_sizes_and_without_normalisation(tmp_path: Path) -> None:
+    sizes = {"channels": 2, "known": 3, "outputs": 1}
+    spec = ModelSpec("convlstm", ("ice",), (), 4, 1, None, kind="ice_cover", extra={"scale": 1.0}, sizes=sizes)
+    save_model(str(tmp_path), state=spec.build().state_dict(), spec=spec)
+    network, found = load_model(str(tmp_path))
+    assert found == spec
+    assert network(torch.zeros(1, 3, 2, 8, 8), torch.zeros(1, 2, 3, 8, 8)).shape == (1, 2, 1, 8, 8)
+
+
+def test_a_description_from_before_there_were_sizes_is_read(tmp_path: Path) -> None:
+    save_model(str(tmp_path), state=SPEC.build().state_dict(), spec=SPEC)
+    description = tmp_path / "model.json"
+    value = json.loads(description.read_text())
+    del value["sizes"]
+    description.write_text(json.dumps(value))
+    assert load_model(str(tmp_path))[1] == SPEC
+
+
 def test_a_missing_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no model"):
         load_model(str(tmp_path / "nothing"))
@@ -88,3 +106,12 @@ def test_the_learning_rate_rises_and_falls() -> None:
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert 0 < rates[-1] < 1e-4
     assert learning_rate(0, recipes.Training(epochs=1, steps_per_epoch=1)) > 0
+
+
+def test_the_learning_rate_stays_or_falls_in_steps() -> None:
+    def rates(schedule: str) -> list[float]:
+        given = {"epochs": 3, "steps_per_epoch": 4, "learning_rate": 0.01, "schedule": schedule}
+        return [learning_rate(step, recipes.Training.model_validate(given)) for step in range(12)]
+
+    assert rates("constant") == [0.01] * 12
+    assert rates("step") == pytest.approx([0.01] * 4 + [0.001] * 4 + [0.0001] * 4)

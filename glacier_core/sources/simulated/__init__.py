@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from glacier_core.sources.simulated.archive import simulate
+from glacier_core.sources.simulated.archive import simulate, simulate_truth
+from glacier_core.sources.simulated.scenes import CLASSES
 
-__all__ = ["simulate"]
+__all__ = ["CLASSES", "simulate", "simulate_truth"]

@@ -15,7 +15,7 @@ from glacier_core.lifetimes import die_with_parent
 from glacier_core.sources.simulated.items import catalog_of
 from glacier_core.sources.simulated.locations import CRS
 from glacier_core.sources.simulated.outlines import write_outlines
-from glacier_core.sources.simulated.places import Made, Order, make_place
+from glacier_core.sources.simulated.places import Made, Order, make_place, make_truth
 
 if TYPE_CHECKING:
     from glacier_core.recipes import Simulation
@@ -69,6 +69,23 @@ def simulate(
             if progress:
                 progress(f"place {len(made)} of {spec.places}: {len(done.item_ids)} scenes")
     _write_tables(folder, made)
+
+
+def simulate_truth(folder: Path, *, spec: Simulation, years: range, season: tuple[str, str]) -> None:
+    """Write what covers the ground in each scene of the archive that `simulate` makes of the same arguments.
+
+    `classes/<scene>.tif` holds the number of each pixel's class in `CLASSES`, also below clouds, and 255 where no class
+    covers most of the pixel, or firn does; `dem/P001.tif` the heights of a place in the first year, in metres.
+
+    Args:
+        folder: where to write; made if absent.
+        spec: seed, numbers and size.
+        years: years in order.
+        season: as for `simulate`.
+    """
+    seasons = tuple(_season(year, season) for year in years)
+    for place in range(spec.places):
+        make_truth(Order(folder=str(folder), spec=spec, years=tuple(years), seasons=seasons, place=place))
 
 
 @contextmanager

@@ -14,7 +14,9 @@ WHOLE = 512
 """An image of at most so many rows and columns needs no overviews (the convention of COG validators)."""
 
 
-def cog_bytes(pixels: NDArray[np.uint8] | NDArray[np.uint16], grid: Grid, *, nodata: int | None) -> bytes:
+def cog_bytes(
+    pixels: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32], grid: Grid, *, nodata: int | None
+) -> bytes:
     """One band as a tiled, deflated GeoTIFF with overviews where it is large; the same pixels give the same bytes.
 
     Args:
@@ -36,7 +38,7 @@ def cog_bytes(pixels: NDArray[np.uint8] | NDArray[np.uint16], grid: Grid, *, nod
         "blocksize": BLOCK,
         "compress": "DEFLATE",
         "level": 1,
-        "predictor": 2,
+        "predictor": 3 if pixels.dtype.kind == "f" else 2,
         # the mean of classes is none of them
         "overview_resampling": "nearest",
         "overviews": "AUTO" if max(grid.shape) > WHOLE else "NONE",

@@ -95,12 +95,31 @@ def make_place(order: Order) -> Made:
         for index, sky in enumerate(passes_of_year(order, number)):
             rng = _stream(spec, place, "scene", number, index)
             scene = painter.scene(rng, surface, sky)
-            platform = "sentinel-2b" if year >= SENTINEL_2B_SINCE and index % 2 else "sentinel-2a"
-            scene_id = f"S2{platform[-1].upper()}_MSIL2A_{sky.when:%Y%m%dT%H%M%S}_P{place + 1:03d}"
+            platform, scene_id = _identity(place, year, index, sky)
             _write_scene(order, scene_id, scene, sky, platform, world.location)
             item_ids.append(scene_id)
     outlines, truth = _write_truth(order, world)
     return Made(item_ids=item_ids, outlines=outlines, truth=truth)
+
+
+def make_truth(order: Order) -> None:
+    """Write what covers the ground of a place in each scene, and its heights: `classes/<scene>.tif`, `dem/P001.tif`."""
+    spec, place = order.spec, order.place
+    world = make_world(spec, place, years=len(order.years))
+    grid, size = world.location.grid, spec.size
+    painter = Painter(_stream(spec, place, "paint"), world.terrain, world.ice, world.location.latitude)
+    root = Path(order.folder)
+    for name in ("classes", "dem"):
+        (root / name).mkdir(parents=True, exist_ok=True)
+    (root / "dem" / f"P{place + 1:03d}.tif").write_bytes(
+        cog_bytes(painter.heights[:size, :size].astype(np.float32), grid, nodata=None)
+    )
+    for number, year in enumerate(order.years):
+        surface = painter.surface(_stream(spec, place, "surface", number), number)
+        for index, sky in enumerate(passes_of_year(order, number)):
+            _, scene_id = _identity(place, year, index, sky)
+            classes = painter.classes(surface, number, sky)[:size, :size]
+            (root / "classes" / f"{scene_id}.tif").write_bytes(cog_bytes(classes, grid, nodata=None))
 
 
 def passes_of_year(order: Order, number: int) -> list[Pass]:
@@ -124,6 +143,12 @@ def passes_of_year(order: Order, number: int) -> list[Pass]:
         # every archive has a scene that shows nothing but cloud
         passes[anchor - 1] = passes[anchor - 1].overcast()
     return passes
+
+
+def _identity(place: int, year: int, index: int, sky: Pass) -> tuple[str, str]:
+    """Platform and id of a scene."""
+    platform = "sentinel-2b" if year >= SENTINEL_2B_SINCE and index % 2 else "sentinel-2a"
+    return platform, f"S2{platform[-1].upper()}_MSIL2A_{sky.when:%Y%m%dT%H%M%S}_P{place + 1:03d}"
 
 
 def _stream(spec: Simulation, place: int, name: str, *more: int) -> np.random.Generator:

@@ -29,6 +29,13 @@ NO_DATA, DARK, SHADOW, VEGETATION, BARE, WATER, UNCLASSIFIED, CLOUD_MEDIUM, CLOU
 )  # fmt: skip
 """Codes of the scene classification layer (ESA, Sentinel-2 Level-2A Algorithm Theoretical Basis Document, 2.3)."""
 
+CLASSES = ("rock", "vegetation", "water", "debris", "ice", "snow")
+"""Classes of the ground in order of their numbers: rock, scree and till; meadows; lakes; debris on ice; bare ice;
+snow of the year."""
+PURE = 0.6
+"""Part of a pixel that a class must cover to be its class."""
+MIXED = 255
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -75,6 +82,28 @@ class Painter:
     def surface(self, rng: np.random.Generator, year: int) -> Surface:
         """The ground in the year of that number, 0 the first."""
         return self._ground.in_year(rng, year)
+
+    @property
+    def heights(self) -> Field:
+        """Surface elevation in the first year, ice or ground, m."""
+        return self._ground.relief.surface
+
+    def classes(self, surface: Surface, year: int, sky: Pass) -> NDArray[np.uint8]:
+        """What covers each pixel on a day, as its number in `CLASSES`; what clouds hide counts as well.
+
+        A pixel of which no class covers the part `PURE` is `MIXED`; firn, between snow and ice, is neither.
+
+        Args:
+            surface: what `surface` made of the year.
+            year: its number, 0 the first.
+            sky: the day's weather.
+        """
+        parts = self._ground.parts(surface, year)
+        old, fresh = self._snow.cover(sky, surface.ela_m, self._ground.lasting_from_m)
+        snow = (1 - (1 - old) * (1 - fresh)) * (1 - surface.water)
+        covers = {name: share * (1 - snow) for name, share in vars(parts).items()} | {"snow": snow}
+        shares = np.stack([covers[name] for name in CLASSES])
+        return np.where(shares.max(axis=0) < PURE, np.uint8(MIXED), shares.argmax(axis=0)).astype(np.uint8)
 
     def scene(self, rng: np.random.Generator, surface: Surface, sky: Pass) -> Scene:
         """What the satellite sees of a surface on a day."""

@@ -27,6 +27,24 @@ class Surface:
     """Equilibrium-line altitude."""
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What covers how much of each pixel, before any seasonal snow, (y, x) from 0 to 1; all of them add up to 1."""
+
+    rock: Field
+    """Rock, scree and till."""
+    vegetation: Field
+    """Meadows."""
+    water: Field
+    """Lakes."""
+    debris: Field
+    """Debris on ice."""
+    ice: Field
+    """Bare ice."""
+    firn: Field
+    """Snow of earlier years, on ice."""
+
+
 class Ground:
     """Makes the surfaces of one place.
 
@@ -50,7 +68,7 @@ class Ground:
         self._geology = tint(brightness=float(rng.normal(1, 0.12)), redness=float(rng.normal(0, 0.045)))
         patches = Bank(rng, terrain.size, slope=2.8, low=3)
         grains = Bank(rng, terrain.size, slope=1.8, low=16)
-        self._bare = self._land(rng, terrain, patches, grains)
+        self._bare, self._green = self._land(rng, terrain, patches, grains)
         smooth = 1 + np.float32(0.03) * grains.draw(rng) + np.float32(0.05) * patches.draw(rng)
         self._debris: Field = spectrum("debris") * self._geology * smooth
         self._grain = grains.draw(rng)
@@ -69,7 +87,7 @@ class Ground:
 
         ela_m = self._ela_m + self._rise_m * year + float(rng.normal(0, 18))
         extent, relief = _extent(self._ice, year), self._shapes.in_year(year)
-        firn = ramp(self.relief.surface + 18 * self._dirt, ela_m - 90, ela_m + 30)
+        firn = self._firn(ela_m)
         dirt = np.clip(0.3 + 0.25 * self._dirt + 0.5 * ramp(self._ice.margin, 0.5, 1), 0, 1) * (1 - firn)
         body = mix(mix(spectrum("clean_ice"), spectrum("dirty_ice"), dirt), spectrum("firn"), firn)
         body = mix(body * (1 + np.float32(0.015) * self._grain), self._debris, self._debris_cover(year))
@@ -81,8 +99,34 @@ class Ground:
         )
         return Surface(reflectance=blurred, water=water, relief=relief, ela_m=ela_m)
 
-    def _land(self, rng: np.random.Generator, terrain: Terrain, patches: Bank, grains: Bank) -> Field:
-        """Rock on steep slopes, scree and till elsewhere, vegetation in the lower valleys but not in the forefields."""
+    def parts(self, surface: Surface, year: int) -> Parts:
+        """What the ground of a surface is covered with.
+
+        Args:
+            surface: what `in_year` made of the year.
+            year: its number, 0 the first.
+        """
+        on_ice = _extent(self._ice, year).astype(np.float32)
+        firn, debris = self._firn(surface.ela_m), self._debris_cover(year)
+        bare = on_ice * (1 - debris)
+        dry = (1 - on_ice) * (1 - surface.water)
+        return Parts(
+            rock=dry * (1 - self._green),
+            vegetation=dry * self._green,
+            water=(1 - on_ice) * surface.water,
+            debris=on_ice * debris,
+            ice=bare * (1 - firn),
+            firn=bare * firn,
+        )
+
+    def _firn(self, ela_m: float) -> Field:
+        return ramp(self.relief.surface + 18 * self._dirt, ela_m - 90, ela_m + 30)
+
+    def _land(self, rng: np.random.Generator, terrain: Terrain, patches: Bank, grains: Bank) -> tuple[Field, Field]:
+        """Reflectance, and the part under vegetation.
+
+        Rock on steep slopes, scree and till elsewhere, vegetation in the lower valleys but not in the forefields.
+        """
         slope, size = self.relief.slope, terrain.size
         rough = 1 + np.float32(0.09) * patches.draw(rng) + np.float32(0.04) * grains.draw(rng)
         rough += np.float32(0.02) * fractal(rng, size, slope=0.0)
@@ -92,7 +136,7 @@ class Ground:
         line = float(np.quantile(terrain.elevation, rng.uniform(0.12, 0.38)))
         green = ramp(level, line + 40, line - 60) * ramp(slope, 0.95, 0.6) * (1 - 0.97 * self._ice.forefield)
         meadow = spectrum("vegetation") * (1 + np.float32(0.12) * grains.draw(rng))
-        return mix(bare, meadow, green.astype(np.float32))
+        return mix(bare, meadow, green.astype(np.float32)), green.astype(np.float32)
 
     def _debris_cover(self, year: int) -> Field:
         """Part of each pixel under debris: a constant part of the shrinking glacier."""

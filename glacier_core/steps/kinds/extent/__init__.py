@@ -1,0 +1,5 @@
+"""Glacier extent: area and retreat from optical imagery and outlines."""
+
+from glacier_core.steps.kinds.extent.kind import ExtentKind
+
+__all__ = ["ExtentKind"]
