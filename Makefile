@@ -2,10 +2,11 @@
 .DEFAULT_GOAL := help
 SHELL := bash
 RECIPE ?= demo
+KIND ?=
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help run test test-all lint bench bench-gpu compile clean
+.PHONY: help run test test-all lint bench bench-gpu results compile clean
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -46,6 +47,9 @@ bench: .venv/installed .venv-peers/installed  ## every benchmark; dated results 
 
 bench-gpu: .venv/installed  ## training on a GPU: samples a second, share of its peak, loading
 	$(BIN)/python -m benchmarks.gpu.bench_gpu
+
+results: .venv/installed  ## train and score everything for docs/results.md: make results KIND=front for one kind
+	$(BIN)/python -m benchmarks.accuracy --kind '$(KIND)'
 
 compile: .venv/installed  ## write pipelines/compiled/*.yaml anew
 	$(BIN)/python -m glacier_pipelines.compiling

@@ -20,25 +20,28 @@ from glacier_core.measure.motion import Tracking, over_stable_ground, read_given
 from glacier_core.settings import Settings
 from tests.measure.warped_images import Image, moved, smooth_motion
 
-MOTION = Settings().data / "motion"
 DAYS_A_YEAR = 365.25
 BORDER_BELOW = 8
 """Green values of the black border of Perito Moreno's pictures."""
 LIMIT_PX = 0.1
 
 
-def images() -> Iterator[tuple[str, Image]]:
-    """Name and image of every frame that is warped, whole, NaN where nothing was seen."""
+def images(motion: Path) -> Iterator[tuple[str, Image]]:
+    """Name and image of every frame that is warped, whole, NaN where nothing was seen.
+
+    Args:
+        motion: the folder `motion` of `GLACIER_DATA`.
+    """
     import rasterio
     from PIL import Image as Pictures
 
     for day in ("20200101", "20200121", "20200207", "20200222"):
-        with Pictures.open(MOTION / f"perito_moreno/{day}.jpg") as picture:
+        with Pictures.open(motion / f"perito_moreno/{day}.jpg") as picture:
             green = np.asarray(picture, dtype=np.float32)[..., 1]
         yield f"Perito Moreno {day}", np.where(green >= BORDER_BELOW, green, np.float32(np.nan))
     for number in range(4):
-        yield f"Parvati NDSI {number}", np.load(MOTION / f"parvati_ndsi/frame_{number}.npy")[0].astype(np.float32)
-    with rasterio.open(MOTION / "daugaard_jensen_sar/DJ_before.tiff") as file:
+        yield f"Parvati NDSI {number}", np.load(motion / f"parvati_ndsi/frame_{number}.npy")[0].astype(np.float32)
+    with rasterio.open(motion / "daugaard_jensen_sar/DJ_before.tiff") as file:
         yield "Daugaard-Jensen SAR", file.read(1).astype(np.float32)
 
 
@@ -70,24 +73,24 @@ def warped(name: str, image: Image, noise: float) -> dict[str, Any]:
     }
 
 
-def shifted_pair() -> dict[str, Any]:
+def shifted_pair(motion: Path) -> dict[str, Any]:
     """The radar pair whose second image was shifted, its source does not tell by how much: how alike vectors are."""
     import rasterio
 
     pair = []
     for name in ("before", "after"):
-        with rasterio.open(MOTION / f"daugaard_jensen_sar/DJ_{name}.tiff") as file:
+        with rasterio.open(motion / f"daugaard_jensen_sar/DJ_{name}.tiff") as file:
             pair.append(file.read(1).astype(np.float32))
     field = track(pair[0], pair[1], settings=Tracking(search_px=16))
     found = over_stable_ground(field.dx_px, field.dy_px, stable=field.reliable)
     return {"vectors": found.n, **{key: round(value, 4) for key, value in found.to_json().items() if key != "n"}}
 
 
-def given_over_bedrock() -> dict[str, Any]:
+def given_over_bedrock(motion: Path) -> dict[str, Any]:
     """Median and NMAD of the given Kaskawulsh velocity over bedrock, m/day, and its median speed on the glacier."""
     import geopandas
 
-    folder = MOTION / "kaskawulsh_velocity"
+    folder = motion / "kaskawulsh_velocity"
     field = read_given(folder, files="*.tif", units="m/day")
     east, north = field.east / DAYS_A_YEAR, field.north / DAYS_A_YEAR
 
@@ -104,9 +107,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--noise", type=float, nargs="*", default=[0.0, 0.1])
     chosen = parser.parse_args()
-    if not MOTION.is_dir():
-        raise SystemExit(f"GLACIER_DATA holds no motion ({Path(MOTION)})")
-    rows = [warped(name, image, noise) for name, image in images() for noise in chosen.noise]
+    motion = Settings().data / "motion"
+    if not motion.is_dir():
+        raise SystemExit(f"GLACIER_DATA holds no motion ({motion})")
+    rows = [warped(name, image, noise) for name, image in images(motion) for noise in chosen.noise]
     worst = max(row["median_error_px"] for row in rows if row["what"].endswith("noise 0"))
     record(
         "motion",
@@ -115,8 +119,8 @@ def main() -> None:
             "worst_median_error_px": worst,
             "limit_px": LIMIT_PX,
             "holds": worst <= LIMIT_PX,
-            "kaskawulsh_bedrock_m_per_day": given_over_bedrock(),
-            "daugaard_jensen_pair_px": shifted_pair(),
+            "kaskawulsh_bedrock_m_per_day": given_over_bedrock(motion),
+            "daugaard_jensen_pair_px": shifted_pair(motion),
         },
         remarks="A template of 48 px every 16 px, two passes, one thread. Warp: up to 3 px, smooth, with a shift of "
         "0.4 px. Each image is tracked against itself, warped and dimmed; noise as a part of its standard deviation.",

@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.accuracy import doing, writing
 from benchmarks.accuracy.doing import Job
-from benchmarks.accuracy.experiments import TABLES
+from benchmarks.accuracy.experiments import ELSEWHERE, TABLES
 from benchmarks.accuracy.pooling import with_pooled
 from benchmarks.recording import commit, processor
 from glacier_core.settings import Settings
@@ -36,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if table not in present:
             _say(f"{table.name}: $GLACIER_DATA/{table.needs} is absent")
     wanted = [job for table in present for job in doing.jobs_of(table) if job.seed < options.seeds]
+    # the first seed of every table first: an early end leaves whole tables
+    wanted.sort(key=lambda job: job.seed)
     threads = max(1, len(os.sched_getaffinity(0)) // options.jobs)
     missing = [job for job in wanted if doing.known_record(options.work, job) is None]
     _say(f"{len(wanted)} trainings, {len(wanted) - len(missing)} of them known")
@@ -48,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         own = with_pooled([record for record in records if record["table"] == table.name], store)
         checks = [doing.check(found) for found in table.checks if table in present and _there(data, found.needs)]
         sections[table.name] = writing.section(table, own, checks, where=where, absent=table not in present)
-    writing.replace_sections(options.out, sections, [table.name for table in TABLES])
+    writing.replace_sections(options.out, sections, [table.name for table in TABLES], elsewhere=ELSEWHERE)
     _say(f"{options.out} written")
     return 1 if failures else 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import os
@@ -18,6 +19,7 @@ from benchmarks.recording import commit
 from glacier_core import steps
 from glacier_core.errors import GlacierError
 from glacier_core.settings import Settings
+from glacier_core.sources.series import file_version
 from glacier_core.steps.kinds import kind_of
 from glacier_core.steps.sweeping import make_samples
 from glacier_core.steps.versions import KIND_VERSIONS, STAGE_VERSIONS
@@ -65,9 +67,27 @@ def jobs_of(table: Table) -> list[Job]:
 
 
 def job_key(job: Job) -> str:
-    """Names a job's record: what it trains and by which versions of the stages."""
-    recipe = recipe_named(job.recipe, job.assignments)
-    return digest_of([recipe.model_dump(mode="json", exclude={"data"}), STAGE_VERSIONS, KIND_VERSIONS[recipe.kind]])
+    """Names a job's record: what it trains, on which files, and by which versions of the stages.
+
+    The folder's own name does not count: the same files elsewhere are the same data.
+    """
+    recipe: Any = recipe_named(job.recipe, job.assignments)
+    described = recipe.model_dump(mode="json", exclude={"data"})
+    files = "" if recipe.imagery.source.startswith("simulated") else folder_digest(recipe.data)
+    return digest_of([described, files, STAGE_VERSIONS, KIND_VERSIONS[recipe.kind]])
+
+
+@functools.cache
+def folder_digest(folder: str) -> str:
+    """Names and content of all files below a folder, large ones by their time of change; empty where there is none.
+
+    Everything counts that a recipe's imagery, labels, terrain and outlines may be: what is not used costs a training.
+    """
+    root = Path(folder)
+    if "://" in folder or not root.is_dir():
+        return ""
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    return digest_of([(str(path.relative_to(root)), file_version(path)) for path in files])
 
 
 def record_path(folder: Path, job: Job) -> Path:
@@ -130,7 +150,7 @@ def check(found: Check) -> dict[str, Any]:
     begun = time.monotonic()
     try:
         lines = getattr(importlib.import_module(module), function)(Settings().data)
-    except GlacierError as error:
+    except (GlacierError, OSError) as error:
         return {"label": found.label, "lines": [], "error": str(error), "wall_s": 0.0}
     wall = round(time.monotonic() - begun, 1)
     return {"label": found.label, "lines": [list(line) for line in lines], "error": "", "wall_s": wall}
@@ -160,7 +180,7 @@ def _scored(folder: Path, job: Job) -> dict[str, Any]:
         "lower_is_better": kind.lower_is_better,
         "confidence": recipe.measure.confidence,
         "network": recipe.model.name,
-        "parameters": _parameters(trained.read_bytes("weights.safetensors")),
+        "parameters": parameters_of(trained),
         "split_hash": str(split.get("hash", "")),
         "samples": _sample_counts(samples.read_json("samples.json")),
         "scores": scores["model"],
@@ -176,6 +196,11 @@ def _scored(folder: Path, job: Job) -> dict[str, Any]:
 def _read(store: Store, reference: str) -> Output:
     stage, _, digest = reference.partition("/")
     return store.read(stage, digest)
+
+
+def parameters_of(trained: Output) -> int:
+    """Numbers in all networks of a trained model, of which several may vote."""
+    return sum(_parameters(trained.read_bytes(name)) for name in trained.files() if name.endswith(".safetensors"))
 
 
 def _parameters(weights: bytes) -> int:

@@ -18,9 +18,9 @@ HEAD = """# Results
 Every model beside its baselines, on data that training never saw. Made by `make results` from the data under
 `GLACIER_DATA`; `make results KIND=front` makes one kind's tables anew. Scores of models are means over trainings that
 differ in `training.seed` alone, with their standard deviation after the sign; with several folds, scores are pooled
-over what each held out. Square brackets hold intervals over independent test units (bootstrap). "Better by" is the
-mean advantage over the best baseline for each independent unit (IoU, or minus the error) with its interval, in bold
-where that excludes zero.
+over what each held out. Square brackets hold intervals over independent test units, such as places or blocks of months
+(bootstrap); below eight of them there is none. "Better by" is the mean advantage over the best baseline for each
+independent unit (IoU, or minus the error) with its interval, in bold where that excludes zero.
 """
 
 
@@ -54,18 +54,24 @@ def section(
     return "\n".join(lines)
 
 
-def replace_sections(path: Path, sections: Mapping[str, str], order: Sequence[str]) -> None:
+def replace_sections(
+    path: Path, sections: Mapping[str, str], order: Sequence[str], *, elsewhere: Mapping[str, str]
+) -> None:
     """Write the page: these sections new, the others as they stand, and what was written by hand at the end.
 
     Args:
         path: the page; it need not exist.
         sections: text by the table's name.
         order: every table's name.
+        elsewhere: why a recipe stands in no table, by the recipe's name.
     """
     before = path.read_text(encoding="utf-8") if path.exists() else ""
     known = {name: text.strip() for name, text in re.findall(r"<!-- (\S+) -->\n(.*?)<!-- / -->", before, re.DOTALL)}
     known |= {name: text.strip() for name, text in sections.items()}
     parts = [HEAD, *(f"<!-- {name} -->\n{known[name]}\n<!-- / -->\n" for name in order if name in known)]
+    if elsewhere:
+        told = [f"- `{name}`: {reason}" for name, reason in sorted(elsewhere.items())]
+        parts.append("\n".join(["## Shipped recipes without a table", "", *told, ""]))
     parts.append(SURPRISES.read_text(encoding="utf-8"))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(parts), encoding="utf-8")

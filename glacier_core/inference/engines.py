@@ -96,7 +96,8 @@ def _folded(model: nn.Module) -> nn.Module:
 
 def _conversion(model: nn.Module, channels: int) -> Any:
     """The network as OpenVINO knows it; made anew when its weights have changed."""
-    import openvino
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
     version = tuple(tensor._version for tensor in model.state_dict().values())  # noqa: SLF001 - torch has no other
     found = _converted.get(model)
@@ -106,7 +107,12 @@ def _conversion(model: nn.Module, channels: int) -> Any:
         with torch.no_grad():
             # torch's own check of the trace takes longer than all the rest
             traced = torch.jit.trace(model, example, check_trace=False)  # type: ignore[no-untyped-call]
-        found = (version, openvino.convert_model(traced, input=[1, channels, -1, -1]))
+        # not `openvino.convert_model`, which tells its makers of each use
+        frontend = FrontEndManager().load_by_framework("pytorch")
+        decoder = TorchScriptPythonDecoder(traced)  # the frontend does not keep it alive
+        network = frontend.convert(frontend.load(decoder))
+        network.reshape([1, channels, -1, -1])
+        found = (version, network)
         _converted[model] = found
     return found[1]
 

@@ -7,7 +7,7 @@ arXiv:1502.04681). What the decoded latent forecast says beyond the decoded last
 
 `auxiliary_loss` is what training adds so that the latent frames stand for frames.
 
-Parameters: `autoencoder` 40,984 with channels=4, known=10, outputs=1, width=16, depth=3.
+Parameters: `autoencoder` 41,488 with channels=4, known=10, outputs=1, width=16, depth=3.
 
 Shapes: B sequences, T past steps, L leads, N frames, C channels, K channels known of a lead, O outputs, W features, H
 rows and columns of pixels, h and w rows and columns of latent frames, 2^depth pixels each.

@@ -5,7 +5,7 @@ lead. A step's input is what is known of its lead and the last frame; the foreca
 layers' states. Peepholes are left out, and forget gates start open (Jozefowicz, Zaremba and Sutskever 2015,
 proceedings.mlr.press/v37/jozefowicz15).
 
-Parameters: `convlstm` 97,715 with channels=4, known=10, outputs=1, width=16, depth=3.
+Parameters: `convlstm` 98,475 with channels=4, known=10, outputs=1, width=16, depth=3.
 
 Shapes: B sequences, T past steps, L leads, C channels, K channels known of a lead, O outputs, W features, H rows and
 columns of pixels, h and w rows and columns of patches of 2^depth pixels.

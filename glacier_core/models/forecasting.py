@@ -52,7 +52,7 @@ class LeadDecoder(nn.Module):
         features: of the coarse features.
         known: channels known of a lead.
         outputs: channels of the change.
-        width: features; half as many at full resolution.
+        width: features, also of each pixel at full resolution.
         depth: how often the resolution was halved.
     """
 
@@ -62,9 +62,10 @@ class LeadDecoder(nn.Module):
         self.outputs = outputs
         self.detail = zeroed(nn.Conv2d(features, outputs * 4**depth, kernel_size=1))
         self.weigh = zeroed(nn.Conv2d(features, outputs * known, kernel_size=1))
-        fine = max(1, width // 2)
+        fine = width
         self.context = nn.Conv2d(features, fine, kernel_size=1)
         self.pixel = nn.Conv2d(known, fine, kernel_size=1)
+        self.think = nn.Conv2d(fine, fine, kernel_size=1)
         self.correct = zeroed(nn.Conv2d(fine, outputs, kernel_size=1))
 
     def forward(self, coarse_BLWhw: Tensor, known_BLKHW: Tensor) -> Tensor:  # noqa: N803 - shape suffixes
@@ -80,13 +81,16 @@ class LeadDecoder(nn.Module):
         detail = F.pixel_shuffle(self.detail(coarse), self.side)[..., : size[0], : size[1]]
         weights = self._at_pixels(self.weigh(coarse), size)
         blend = (weights.reshape(-1, self.outputs, *known.shape[1:]) * known[:, None]).sum(dim=2)
-        change: Tensor = self.correct(F.gelu(self.pixel(known) + self._at_pixels(self.context(coarse), size)))
+        fine = F.gelu(self.pixel(known) + self._at_pixels(self.context(coarse), size))
+        change: Tensor = self.correct(F.gelu(self.think(fine)))
         return change + detail + blend
 
     def _at_pixels(self, coarse: Tensor, size: torch.Size) -> Tensor:
         """Coarse maps, smoothly at full resolution."""
-        fine = F.interpolate(coarse, scale_factor=float(self.side), mode="bilinear", align_corners=False)
-        return fine[..., : size[0], : size[1]]
+        # as two products of matrices, which is several times quicker than interpolation, there and back
+        rows, columns = (_bilinear(length, self.side, like=coarse) for length in coarse.shape[-2:])
+        fine: Tensor = rows[: size[0]] @ coarse @ columns[: size[1]].T
+        return fine
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -118,6 +122,13 @@ class Residual(nn.Module):
         """The features (B, W, H, W), with what their neighbours say."""
         added: Tensor = self.add(F.gelu(self.see(self.norm(x_BCHW))))
         return x_BCHW + added
+
+
+def _bilinear(length: int, side: int, *, like: Tensor) -> Tensor:
+    """Weights (length * side, length) by which bilinear interpolation makes a line `side` times as long."""
+    eye = torch.eye(length, device=like.device, dtype=torch.float32)[None]
+    fine = F.interpolate(eye, scale_factor=float(side), mode="linear", align_corners=False)[0]
+    return fine.T.to(like.dtype)
 
 
 def in_sequences(x_NCHW: Tensor, like_BT: Tensor) -> Tensor:  # noqa: N803 - shape suffixes

@@ -7,7 +7,7 @@ and places. The adversary is bounded by spectral normalisation (Miyato et al. 20
 
 The generator's weights are all but those under `discriminator.`, which forecasting does not need.
 
-Parameters: `gan` 74,869 with channels=4, known=10, outputs=1, width=16, depth=3.
+Parameters: `gan` 75,373 with channels=4, known=10, outputs=1, width=16, depth=3.
 
 Shapes: B sequences, T past steps, L leads, C channels, K channels known of a lead, O outputs, Z noise, W features, H
 rows and columns of pixels, h and w rows and columns of patches of 2^depth pixels.

@@ -9,7 +9,7 @@ made of these beside the state.
 Each patch of 2^depth x 2^depth pixels is one sequence, with its neighbours' features in view. One set of weights
 serves all patches, past steps of any number and leads of any number.
 
-Parameters: `lstm_attention` 27,427 with channels=4, known=10, outputs=1, width=16, depth=3, and `lstm` 26,643 with
+Parameters: `lstm_attention` 28,059 with channels=4, known=10, outputs=1, width=16, depth=3, and `lstm` 27,275 with
 channels=4, known=10, outputs=1, width=16, depth=3.
 
 Shapes: B sequences, T past steps, L leads, C channels, K channels known of a lead, O outputs, W features, H rows and

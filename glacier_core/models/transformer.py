@@ -9,7 +9,7 @@ token attends to no later one: past frames are seen by all leads, and what is kn
 leads alone. Places and times are told by sines of their distance from the first row and column and from the last past
 step, so that any size and any number of steps go in.
 
-Parameters: `transformer` 32,947 with channels=4, known=10, outputs=1, width=16, depth=3.
+Parameters: `transformer` 33,451 with channels=4, known=10, outputs=1, width=16, depth=3.
 
 Shapes: B sequences, T past steps, L leads, S = T + L tokens in time, C channels, K channels known of a lead, O outputs,
 W features, H rows and columns of pixels, h and w rows and columns of patches of 2^depth pixels.

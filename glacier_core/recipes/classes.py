@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
@@ -14,7 +15,8 @@ from glacier_core.recipes.parts import Part
 ClassName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
 IndexName = Literal["ndsi", "ndsii", "ndwi", "ndmi", "ndvi", "red_swir_ratio", "nir_swir_ratio"]
 TerrainFeature = Literal["elevation", "slope", "aspect"]
-MOST_CLASSES = 16
+MOST_CLASSES = 15
+"""What became of what is told in one byte: first class times their number plus the second, and 255 for unknown."""
 
 COMMON_NAMES: Mapping[str, str] = {
     "swir1": "swir16",
@@ -166,6 +168,19 @@ class ClassesRecipe(LearningRecipe):
             raise ValueError("terrain needs 'files', the DEMs beside the imagery, or 'collection'")
         if self.terrain and self.terrain.collection and not isinstance(self.imagery, StacScenes):
             raise ValueError("terrain.collection is one of the imagery's catalog, and the imagery has none")
+        return self
+
+    @model_validator(mode="after")
+    def _truth_serves_one_set(self) -> Self:
+        raster = self.labels.raster
+        still = raster if raster and not {"{year}", "{frame}"} & {*re.findall(r"{\w+}", raster)} else ""
+        still = self.labels.outlines or self.labels.mask or still
+        if self.split.by == "time" and still:
+            raise ValueError(
+                f"split by time, and one truth ({still}) labels the same ground in every period: the test would ask "
+                "for labels that were learnt by heart. Split by place or by name (several series, such as 'boxes'), or "
+                "give labels.raster with {year} or {frame}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -23,10 +23,10 @@ class ForecastModel(Model):
 class ForecastTraining(Training):
     """Training of such a network."""
 
-    batch: int = Field(default=4, ge=1)
-    epochs: int = Field(default=8, ge=1, description="at most")
+    batch: int = Field(default=2, ge=1)
+    epochs: int = Field(default=4, ge=1, description="at most")
     patience: int = Field(default=4, ge=1, description="epochs without a better validation loss before it stops")
-    learning_rate: float = Field(default=3e-3, gt=0)
+    learning_rate: float = Field(default=2e-3, gt=0)
     weight_decay: float = Field(default=1e-2, ge=0)
     loss: Loss = "mse_mae"
     augmentation: tuple[Literal["flip", "rotate"], ...] = Field(

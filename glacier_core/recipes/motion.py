@@ -43,6 +43,11 @@ class Sequences(Part):
     least_seen: float = Field(
         default=0.5, gt=0, le=1, description="part of a patch that every image has to show, in training"
     )
+    equal_light: bool = Field(
+        default=False,
+        description="each image first gets the brightness and contrast of the last one in, so that the network learns "
+        "what moves and not the light; its prediction is in the light of the last image",
+    )
     ground: Literal["all", "easting", "northing"] = Field(
         default="all",
         description="split by time: whether the three sets also lie on ground of their own, parts of the image along "

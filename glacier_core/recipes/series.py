@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from glacier_core.recipes.imagery import CubeImagery, FolderScenes, SimulatedScenes, StacScenes
 from glacier_core.recipes.parts import Glaciers, MonthDay, Part, Recipe
+
+PlaceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,60}$")]
 
 
 class TargetGrid(Part):
@@ -38,6 +40,9 @@ class SeriesRecipe(Recipe):
     box: tuple[float, float, float, float] | None = Field(
         default=None, description="one cube of this box: west, south, east, north in degrees; scenes only"
     )
+    boxes: dict[PlaceName, tuple[float, float, float, float]] = Field(
+        default_factory=dict, description="one cube of each of these boxes, by name; scenes only"
+    )
     years: tuple[int, int] | None = Field(default=None, description="first and last year; empty: all that there are")
     season: tuple[MonthDay, MonthDay] | None = Field(
         default=None, description="first and last day (month-day) of the year that is kept; absent: all year"
@@ -55,13 +60,13 @@ class SeriesRecipe(Recipe):
             raise ValueError(f"years are {list(self.years)}, expected the earlier one first")
         if self.coregistration and self.composite != "none":
             raise ValueError("a composite mixes frames before they can be laid on each other; keep one of the two")
-        if self.glaciers and self.box:
-            raise ValueError("glaciers and box both choose the ground; keep one of them")
+        chosen = [name for name in ("glaciers", "box", "boxes") if getattr(self, name)]
+        if len(chosen) > 1:
+            raise ValueError(f"{' and '.join(chosen)} both choose the ground; keep one of them")
         if isinstance(self.imagery, SimulatedScenes | StacScenes | FolderScenes):
             if isinstance(self.imagery, SimulatedScenes | StacScenes) and self.years is None:
                 raise ValueError(f"source '{self.imagery.source}' needs 'years'")
             return self
-        chosen = [name for name in ("glaciers", "box") if getattr(self, name)]
         if chosen or self.grid != TargetGrid():
             raise ValueError(
                 f"source '{self.imagery.source}' keeps the pixels that its files have; "

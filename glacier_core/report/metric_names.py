@@ -39,14 +39,18 @@ FAMILIES: Mapping[str, tuple[str, str]] = {
     "binary_accuracy": ("Binary accuracy", "part of the area on the right side of the 15 % edge"),
     "crps": ("CRPS", "continuous ranked probability score; 0 is perfect"),
     "spread_skill": ("Spread and skill", "spread of the members over the error of their mean; 1 is right"),
-    "coverage": ("Coverage", "part of the cells whose interval holds the truth"),
+    "coverage": ("Coverage", "part of the cells whose interval holds the truth, to half a level of the observations"),
+    "coverage_plain": ("Coverage, plain", "the same without the half level"),
     "iiee_over": ("Ice-edge error, over", "area of ice in the forecast only"),
     "iiee_under": ("Ice-edge error, under", "area of ice in the observation only"),
     "iiee_fraction": ("Ice-edge error over extent", "area on the wrong side of the edge over the observed extent"),
     "coverage_unsure": ("Coverage, unsure cells", "the same of the cells whose interval is wider than 5 %"),
     "area_mae": ("Error of the whole area", "mean over months of |forecast - observed| area"),
     "extent_mae": ("Error of the whole extent", "mean over months of |forecast - observed| extent"),
-    "displacement_error": ("Displacement error", "length of the difference of measured and true displacement"),
+    "displacement_error": (
+        "Displacement error of the tracker",
+        "length of the difference of tracked and true displacement; no network takes part",
+    ),
     "area_error": ("Area error", "predicted minus observed area"),
 }
 """Scores of one metric for several classes, leads or statistics."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glacier_core.cube import IGNORED, IMAGERY, CubePixels, open_pixels
+from glacier_core.prepare.features import PLACE_CHANNELS, TERRAIN_CHANNELS
 
 CACHE_BYTES = 512 * 2**20
 
@@ -66,6 +68,15 @@ class ClassChips:
         self.dates = dates
         self.cache_bytes = cache_bytes
         self._kept: OrderedDict[str, tuple[CubePixels, CubePixels, NDArray[np.float32] | None]] = OrderedDict()
+
+    @property
+    def steady(self) -> tuple[int, ...]:
+        """Numbers of the channels that are no light, of all images: heights, slopes, distances from the middle."""
+        return tuple(
+            number
+            for number, channel in enumerate(self.channels * self.dates)
+            if channel in (*itertools.chain.from_iterable(TERRAIN_CHANNELS.values()), *PLACE_CHANNELS)
+        )
 
     def __len__(self) -> int:
         return len(self.chips)

@@ -26,6 +26,10 @@ CHANNELS = 3
 """Channels of an image in: value, seen, age."""
 KNOWN = 1
 """Channels of what is known of an image out: how much later it is."""
+LEAST_SHARED = 64
+"""Pixels that two images have to share for one to get the light of the other."""
+MOST_GAIN = 3.0
+"""Contrast is raised or lowered by this factor at most."""
 LEAST_SUM = 1e-3
 """Below this, two bands are too dark for their normalised difference to mean anything."""
 
@@ -100,6 +104,8 @@ class FrameScale:
     """Mean of the training set."""
     spread: float
     """Its standard deviation."""
+    equal_light: bool = False
+    """Whether each image first gets the brightness and contrast of the last one in: what is left is structure."""
 
     def apply(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Normalised values."""
@@ -133,10 +139,12 @@ def sequence_of(
             f"{len(values_THW)} images, {len(days)} times, {inputs} images in", expected="a time each, and images out"
         )
     seen = np.isfinite(values_THW)
+    last = latest(values_THW[:inputs])
+    if scale.equal_light:
+        values_THW = in_light_of(values_THW, last)  # noqa: N806 - shape suffixes
     normal = np.where(seen, scale.apply(values_THW), np.float32(0))
     ages = np.broadcast_to(np.array(days, dtype=np.float32)[:, None, None] / np.float32(DAYS), normal.shape)
     past = np.stack([normal[:inputs], seen[:inputs].astype(np.float32), ages[:inputs]], axis=1)
-    last = latest(values_THW[:inputs])
     base = np.where(np.isfinite(last), scale.apply(last), np.float32(0))
     future = normal[inputs:]
     return SequenceSample(
@@ -147,6 +155,24 @@ def sequence_of(
         # where no image in shows anything, nothing can be foretold
         weight=(seen[inputs:] & np.isfinite(last))[:, None].astype(np.float32),
     )
+
+
+def in_light_of(values_THW: NDArray[np.float32], model_HW: NDArray[np.float32]) -> NDArray[np.float32]:  # noqa: N803
+    """Images (T, H, W), each with the mean and the spread that a model image has where both were seen.
+
+    Args:
+        values_THW: the images; NaN where nothing was seen.
+        model_HW: the image whose light they get.
+    """
+    found = values_THW.copy()
+    for image in found:
+        both = np.isfinite(image) & np.isfinite(model_HW)
+        if both.sum() >= LEAST_SHARED:
+            own, wanted = image[both], model_HW[both]
+            # an image without contrast, such as one of a cloud, gets none by noise
+            gain = np.clip(wanted.std() / max(float(own.std()), 1e-9), 1 / MOST_GAIN, MOST_GAIN)
+            image[:] = (image - own.mean()) * gain + wanted.mean()
+    return found
 
 
 def latest(values_THW: NDArray[np.float32]) -> NDArray[np.float32]:  # noqa: N803 - shape suffixes

@@ -50,7 +50,7 @@ def open_scenes(
     outlines: str = "",
     on_trouble: Callable[[str, SceneTrouble], None] | None = None,
 ) -> list[Series]:
-    """A series for each glacier, for the box, or for all the ground that the scenes show.
+    """A series for each glacier, for each box, or for all the ground that the scenes show.
 
     Pixels of clouds and their shadows are NaN where the imagery names a mask.
 
@@ -108,11 +108,15 @@ def _catalog(
 def _grounds(recipe: CubeRecipe, outlines: str) -> list[_Ground]:
     import shapely
 
-    if recipe.box is not None:
-        west, south, east, north = recipe.box
+    boxes = {BOX: recipe.box} if recipe.box is not None else recipe.boxes
+    for name, (west, south, east, north) in boxes.items():
         if west >= east or south >= north:
-            raise ConfigurationError(f"box is {list(recipe.box)}", expected="west, south, east, north in degrees")
-        return [_Ground(BOX, shapely.box(*recipe.box))]
+            raise ConfigurationError(
+                f"{'box' if recipe.box is not None else f'boxes.{name}'} is {[west, south, east, north]}",
+                expected="west, south, east, north in degrees",
+            )
+    if boxes:
+        return [_Ground(name, shapely.box(*bounds)) for name, bounds in boxes.items()]
     if recipe.glaciers is None:
         return [_Ground(WHOLE, None)]
     return _around_glaciers(recipe, recipe.glaciers, outlines)

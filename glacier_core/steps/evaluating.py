@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from glacier_core.errors import DataError
 from glacier_core.steps.plans import Plan, gather, usable
 from glacier_core.steps.running import Step, log, reference, running
+from glacier_core.steps.versions import data_versions
 from glacier_core.store import Output
 
 if TYPE_CHECKING:
@@ -49,19 +50,19 @@ def score(*, store: str, run: str, labelled: list[str]) -> str:
 def _not_trained_on(step: Step, plan: Plan, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The entries, without the units that the model was trained or validated on where these are the same data.
 
-    The same names may stand for other data. Data are the same where the store knows that the model's samples were made
-    from one of these units; of a split by time, the plan has left out the periods.
+    The same names may stand for other data. Data are other where the model tells, by the same versions of the stages,
+    what its samples were made from, and none of that is here; where it does not, names decide. Of a split by time, the
+    plan has left out the periods.
 
     Raises:
         DataError: none is left.
     """
-    model = step.read(plan.model["reference"])
-    stage, _, digest = next((link for link in model.inputs if link.startswith("sample/")), "").partition("/")
-    sampled = step.store.find(stage, digest) if digest else None
-    split = model.read_json("split.json")
-    if sampled is None or split["by"] == "time":
+    split = step.read(plan.model["reference"]).read_json("split.json")
+    if split["by"] == "time":
         return entries
-    if not {entry["refs"].get("prepare") for entry in entries} & set(sampled.inputs):
+    made_from = split.get("made_from", {})
+    told = bool(made_from) and made_from["versions"] == data_versions(plan.recipe.kind)
+    if told and not {entry["refs"].get("prepare") for entry in entries} & set(made_from["outputs"]):
         return entries
     seen = {*split["train"], *split["validation"]}
     left = [entry for entry in entries if plan.units[entry["unit"]].split_name not in seen]
@@ -72,7 +73,8 @@ def _not_trained_on(step: Step, plan: Plan, entries: list[dict[str, Any]]) -> li
             do="name other data with --data",
         )
     if len(left) < len(entries):
-        log.info("[evaluate] %d of %d units were seen in training: left out", len(entries) - len(left), len(entries))
+        how = "were seen in training" if told else "have names of the training, whose data are not known here"
+        log.info("[evaluate] %d of %d units %s: left out", len(entries) - len(left), len(entries), how)
     return left
 
 

@@ -58,7 +58,14 @@ def train(*, store: str, run: str, sampled: str) -> str:
             **_weights(plan.recipe),
         }
         output = step.build("train", part=part, inputs=[reference(samples)], make=make)
+        # checkpoints are there to go on from, and what is published needs them no more
+        step.store.drop_work(_work(output.digest))
         return step.publish_chain({**chain, "train": reference(output)})
+
+
+def _work(digest: str) -> str:
+    """Name of the folder of checkpoints: the output's own, so that those of other code or inputs are never met."""
+    return f"train/{digest}"
 
 
 def _weights(recipe: Any) -> dict[str, str]:
@@ -81,14 +88,12 @@ def _located(plan: Plan) -> Plan:
 
 def _train(step: Step, plan: Plan, samples: Output, attempt: Any) -> None:
     from glacier_core.registry import live_run
-    from glacier_core.store import digest_of
     from glacier_core.training import save_model
 
     recipe = plan.recipe
-    task = digest_of([samples.digest, recipe.model, recipe.training])
     told = {"model": recipe.model.model_dump(mode="json"), "training": recipe.training.model_dump(mode="json")}
     with live_run(
-        tracking_uri(step.store), experiment=recipe.name, name="training", task=task, params=flat(told)
+        tracking_uri(step.store), experiment=recipe.name, name="training", task=attempt.digest, params=flat(told)
     ) as live:
 
         def track(number: int, metrics: dict[str, float]) -> None:
@@ -97,7 +102,7 @@ def _train(step: Step, plan: Plan, samples: Output, attempt: Any) -> None:
             )
             live.track(number, metrics)
 
-        checkpoints = step.store.work_folder(f"train/{task}")
+        checkpoints = step.store.work_folder(_work(attempt.digest))
         fitted = plan.kind.fit(step, _located(plan), samples, checkpoints=checkpoints, track=track)
     trained = fitted.trained
     spec = replace(fitted.spec, extra={**fitted.spec.extra, "inputs": plan.kind.inputs(recipe)})

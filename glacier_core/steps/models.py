@@ -13,6 +13,7 @@ from glacier_core.settings import Settings
 from glacier_core.steps.fitting import check_fit
 from glacier_core.steps.plans import Plan, read_plan
 from glacier_core.steps.running import Step, log, reference, running
+from glacier_core.steps.versions import data_versions
 from glacier_core.store import Output, Store
 
 MODEL_FILES = ("weights.safetensors", "model.json", "calibration.json", "scores.json", "split.json")
@@ -166,10 +167,12 @@ def _model(step: Step, recipe: Recipe, chain: dict[str, Any]) -> Output:
         for output, names in (
             (trained, [name for name in trained.files() if name not in LEFT_BEHIND]),
             (evaluated, ("calibration.json", "scores.json")),
-            (samples, ("split.json",)),
         ):
             for name in names:
                 attempt.write_bytes(name, output.read_bytes(name))
+        # stores forget where things came from, and the model is taken to other stores
+        made_from = {"outputs": list(samples.inputs), "versions": data_versions(recipe.kind)}
+        attempt.write_json("split.json", {**samples.read_json("split.json"), "made_from": made_from})
 
     inputs = [chain["train"], chain["evaluate"], chain["sample"]]
     return step.build("model", part={"name": recipe.name}, inputs=inputs, make=make)

@@ -80,7 +80,8 @@ def period_of(split: Mapping[str, Any], time: str) -> str:
     """
     day = time[:10]
     if split["by"] != "time":
-        return "" if day <= split.get("seen_to", "") else "test"
+        seen = split.get("seen_to", "")
+        return "" if seen and day <= seen else "test"
     if day <= split["train_to"]:
         return "train"
     if day <= split["validation_to"]:
@@ -140,6 +141,31 @@ def places_of(series: Sequence[Series]) -> dict[str, int]:
     first = max(numbers.values(), default=-1) + 1
     alone = [each.name for each in series if not each.grid.crs]
     return numbers | {name: first + number for number, name in enumerate(alone)}
+
+
+def joined(places: Mapping[str, int], groups: Sequence[Sequence[str]]) -> dict[str, int]:
+    """The places, those of each group become one; numbers from 0.
+
+    Args:
+        places: the place of each series.
+        groups: names of series that show the same ground; those that are absent are passed over, so that a part of the
+            data may be used alone.
+    """
+    found = dict(places)
+    for group in groups:
+        numbers = {found[name] for name in group if name in found}
+        if numbers:
+            found = {name: min(numbers) if number in numbers else number for name, number in found.items()}
+    order = {number: index for index, number in enumerate(sorted(set(found.values())))}
+    return {name: order[number] for name, number in found.items()}
+
+
+def place_names(units: Mapping[str, Any]) -> dict[str, str]:
+    """The place of each unit, by the name of the first of its units; units have a `place`."""
+    first: dict[int, str] = {}
+    for name, unit in sorted(units.items()):
+        first.setdefault(unit.place, name)
+    return {name: first[unit.place] for name, unit in units.items()}
 
 
 def _by_name(split: Split, places: Mapping[str, int]) -> Any:

@@ -15,7 +15,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "label": 1,
     "sample": 1,
     "train": 2,
-    "model": 1,
+    "model": 2,
     "predict": 2,
     "evaluate": 1,
     "gate": 2,
@@ -53,19 +53,87 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
 """The modules below glacier_core whose code decides what a stage makes."""
 
 KIND_VERSIONS: dict[str, Mapping[str, int]] = {
-    "extent": {"evaluate": 1},
-    "classes": {},
-    "front": {},
-    "motion": {},
-    "ice_cover": {},
+    "extent": {"evaluate": 2},
+    "classes": {"train": 1, "evaluate": 1},
+    "front": {"predict": 1, "evaluate": 1, "measure": 1, "report": 1},
+    "motion": {"evaluate": 1, "measure": 1, "report": 1},
+    "ice_cover": {"predict": 1, "evaluate": 1, "report": 1},
 }
 """How often a kind's own code has changed what a stage makes, by stage; none: never."""
 
 
+KIND_MODULES: dict[str, tuple[str, ...]] = {
+    "extent": (
+        "labels/dates.py",
+        "labels/masks.py",
+        "measure/areas.py",
+        "measure/baselines.py",
+        "measure/intervals.py",
+        "measure/scores.py",
+        "measure/terminus.py",
+        "measure/trend.py",
+        "prepare/composites.py",
+        "prepare/normalisation.py",
+        "samples/chips.py",
+        "samples/splits.py",
+    ),
+    "classes": (
+        "labels/classes.py",
+        "labels/dates.py",
+        "labels/masks.py",
+        "measure/areas.py",
+        "measure/classes",
+        "prepare/features.py",
+        "prepare/indices.py",
+        "prepare/normalisation.py",
+        "prepare/sun.py",
+        "prepare/terrain.py",
+        "prepare/topography.py",
+        "samples/chips.py",
+        "samples/class_chips.py",
+    ),
+    "front": (
+        "labels/fronts.py",
+        "labels/zones.py",
+        "measure/fronts",
+        "measure/scores.py",
+        "measure/trend.py",
+        "prepare/contrast.py",
+        "prepare/normalisation.py",
+        "samples/chips.py",
+        "samples/front_warping.py",
+        "samples/fronts.py",
+        "samples/splits.py",
+    ),
+    "motion": (
+        "labels/masks.py",
+        "measure/motion",
+        "measure/scores.py",
+        "measure/similarity.py",
+        "samples/chips.py",
+        "samples/frame_sequences.py",
+    ),
+    "ice_cover": (
+        "measure/areas.py",
+        "measure/ice_cover",
+        "measure/similarity.py",
+        "samples/sequence_windows.py",
+        "samples/sequences.py",
+    ),
+}
+"""What a kind's stages use of the library beyond what `STAGE_MODULES` says of every kind: its predictions may measure,
+its training may label."""
+
+
 def kind_modules(kind: str) -> tuple[str, ...]:
     """The modules below glacier_core whose code decides what the stages make of a kind."""
-    shared = () if kind == "extent" else ("steps/kinds/series.py",)
-    return (f"steps/kinds/{kind}", *shared)
+    shared = () if kind == "extent" else ("steps/kinds/series.py", "steps/kinds/product_parts.py", "steps/splitting.py")
+    return (f"steps/kinds/{kind}", *shared, *KIND_MODULES[kind])
+
+
+def data_versions(kind: str) -> dict[str, int]:
+    """Versions of the stages that make of files what samples are taken from: other versions, other digests."""
+    return {stage: version_of(stage, kind) for stage in ("ingest", "cube", "prepare")}
 
 
 def version_of(stage: str, kind: str) -> int:

@@ -24,6 +24,8 @@ from glacier_core.training.field_losses import FIELD_LOSSES, field_loss_of, fiel
 from glacier_core.training.tasks import Aim, build_network, check_fits
 
 _TURNS = ("flip", "rotate")
+BEYOND = 0.05
+"""Part of what is predicted beyond the limits that stays: without any no gradient would bring it back."""
 _FIELDS = 5
 """Sums of `field_sums`; behind them the auxiliary loss and its number, the deception and its number."""
 
@@ -48,6 +50,8 @@ class SequenceTask:
     """Sequences to judge by."""
     data_range: float = 1.0
     """Largest less smallest value that a field can take."""
+    limits: tuple[float, float] | None = None
+    """Least and largest value that a field can take: what is predicted beyond them hardly counts as wrong."""
     turns: bool = False
     """Whether sequences may be flipped and turned where the recipe's augmentation says so."""
 
@@ -115,6 +119,8 @@ class SequenceTask:
         _, _, base, future, weight, _ = batch
         sums = partial(field_sums, loss=self.training.loss, data_range=self.data_range)
         predicted = base + network.forward(*_inputs(network, batch)).float()
+        if self.limits:
+            predicted = predicted.clamp(*self.limits)
         return torch.cat([sums(predicted, future, weight), sums(base, future, weight)]).double()
 
     def figures(self, totals: Tensor) -> dict[str, float]:
@@ -143,7 +149,7 @@ class SequenceTask:
     def fingerprint(self) -> str:
         """Names this task, whatever number of processes does it."""
         parts = (self.model.model_dump(mode="json"), self.training.model_dump(mode="json", exclude={"processes"}))
-        sizes = (self.channels, self.known, self.outputs, self.data_range, self.turns)
+        sizes = (self.channels, self.known, self.outputs, self.data_range, self.limits, self.turns)
         return digest_of([*parts, *sizes, len(self.train), len(self.validation)])
 
     def _taught(self, sample: SequenceSample, rng: np.random.Generator) -> Item:
@@ -152,7 +158,7 @@ class SequenceTask:
 
     def _sums(self, network: nn.Module, batch: Batch) -> Tensor:
         past, known, base, future, weight, _ = batch
-        predicted = base + network(*_inputs(network, batch)).float()
+        predicted = within(base + network(*_inputs(network, batch)).float(), self.limits)
         sums = [field_sums(predicted, future, weight, loss=self.training.loss, data_range=self.data_range)]
         sequences = future.new_tensor([float(len(future))])
         auxiliary = getattr(network, "auxiliary_loss", None)
@@ -174,6 +180,14 @@ class SequenceTask:
         with torch.no_grad():
             predicted = base + network(*_inputs(network, batch)).float()
         return detection_sums(opponent, past, known, future, predicted)
+
+
+def within(values: Tensor, limits: tuple[float, float] | None) -> Tensor:
+    """Values drawn back to the limits that forecasts are cut at, but for a part that brings wrong ones back."""
+    if limits is None:
+        return values
+    inside = values.clamp(*limits)
+    return inside + BEYOND * (values - inside)
 
 
 def _item(sample: SequenceSample, rng: np.random.Generator) -> Item:

@@ -102,6 +102,7 @@ def train_sequences(  # noqa: PLR0913 - the same
     threads: int,
     track: Track,
     data_range: float = 1.0,
+    limits: tuple[float, float] | None = None,
     turns: bool = False,
 ) -> Trained:
     """Train a forecast network until its validation loss no longer falls; goes on from the last checkpoint.
@@ -118,6 +119,7 @@ def train_sequences(  # noqa: PLR0913 - the same
         threads: of this machine, shared by the processes.
         track: called with the epoch (from 1) and what was found, after each epoch; by the first process alone.
         data_range: largest less smallest value that a field can take, for the structural similarity.
+        limits: least and largest value that a field can take, where forecasts are cut at them.
         turns: whether sequences may be flipped and turned where `training.augmentation` says so; all frames alike.
 
     Raises:
@@ -134,6 +136,7 @@ def train_sequences(  # noqa: PLR0913 - the same
         train=train,
         validation=validation,
         data_range=data_range,
+        limits=limits,
         turns=turns,
     )
     return _together(task, checkpoints=checkpoints, threads=threads, track=track)

@@ -137,7 +137,8 @@ class SegmentationTask:
 
     def _taught(self, sample: Any, rng: np.random.Generator) -> Item:
         image, target = sample
-        return self._item(*augment(image, target, rng, changes=self.training.augmentation))
+        steady = getattr(self.train, "steady", ())
+        return self._item(*augment(image, target, rng, changes=self.training.augmentation, steady=steady))
 
     def _judged_item(self, sample: Any, _rng: np.random.Generator) -> Item:
         return self._item(*sample)

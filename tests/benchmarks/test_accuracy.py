@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import math
+import shutil
 import statistics
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from scipy.ndimage import gaussian_filter
 
-from benchmarks.accuracy import doing, writing
-from benchmarks.accuracy.declared import Column, Experiment, Fold, Table
-from benchmarks.accuracy.experiments import TABLES
+from benchmarks import bench_motion
+from benchmarks.accuracy import doing, motion_checks, writing
+from benchmarks.accuracy.declared import Check, Column, Experiment, Fold, Table
+from benchmarks.accuracy.experiments import ELSEWHERE, TABLES
 from benchmarks.accuracy.summing import ablation, baseline_lines, model_line
-from glacier_pipelines.choosing import recipe_named
+from glacier_core.models import MODELS
+from glacier_core.settings import Settings
+from glacier_core.steps.running import Step
+from glacier_core.store import Store
+from glacier_pipelines.choosing import RECIPES, recipe_named
 
 METRIC = "front_distance/mean"
 TABLE = Table(
@@ -137,13 +147,15 @@ def test_a_section_says_everything(tmp_path: Path) -> None:
 
 def test_a_section_is_replaced_and_the_others_stay(tmp_path: Path) -> None:
     page = tmp_path / "results.md"
-    writing.replace_sections(page, {"one": "## One\n\nstale text", "two": "## Two"}, ["two", "one"])
-    writing.replace_sections(page, {"one": "## One\n\nnew"}, ["two", "one"])
+    elsewhere = {"caffe-front": "its data are not at hand"}
+    writing.replace_sections(page, {"one": "## One\n\nstale text", "two": "## Two"}, ["two", "one"], elsewhere={})
+    writing.replace_sections(page, {"one": "## One\n\nnew"}, ["two", "one"], elsewhere=elsewhere)
     text = page.read_text(encoding="utf-8")
     assert "stale text" not in text
     assert text.index("## Two") < text.index("## One") < text.index("## Losses and surprises")
+    assert "- `caffe-front`: its data are not at hand" in text
     again = page.read_bytes()
-    writing.replace_sections(page, {"one": "## One\n\nnew"}, ["two", "one"])
+    writing.replace_sections(page, {"one": "## One\n\nnew"}, ["two", "one"], elsewhere=elsewhere)
     assert page.read_bytes() == again
 
 
@@ -157,6 +169,80 @@ def test_every_experiment_is_a_valid_recipe_with_a_column_to_compare() -> None:
         for job in doing.jobs_of(table):
             assert recipe_named(job.recipe, job.assignments).kind == table.kind
             assert job.command.startswith("glacier train ")
+
+
+def test_every_recipe_that_trains_stands_in_a_table_or_is_named_with_the_reason() -> None:
+    trainable = {path.stem for path in RECIPES.glob("*.yaml") if recipe_named(path.stem, []).kind != "cube"}
+    shown = {experiment.recipe for table in TABLES for experiment in table.experiments}
+    assert shown | ELSEWHERE.keys() == trainable
+    assert not shown & ELSEWHERE.keys()
+
+
+def test_every_network_is_trained_with_three_seeds_in_some_table() -> None:
+    found: dict[str, int] = {}
+    for table in TABLES:
+        for experiment in table.experiments:
+            recipe: Any = recipe_named(experiment.recipe, experiment.overrides)
+            found[recipe.model.name] = max(found.get(recipe.model.name, 0), len(experiment.seeds))
+    assert found == dict.fromkeys(MODELS, 3)
+
+
+def test_folds_that_two_tables_share_are_one_training() -> None:
+    first, second = (
+        {doing.job_key(job) for job in doing.jobs_of(table) if job.label == "unet" and job.seed == 0}
+        for table in TABLES
+        if table.name.startswith("greenland-front")
+    )
+    assert len(first & second) == 2
+
+
+def test_measurements_of_motion_stand_beside_its_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = {check.label.split()[1]: check for table in TABLES for check in table.checks}
+    assert set(checks) == {"known", "given"}
+    rough = gaussian_filter(np.random.default_rng(0).normal(100, 80, (240, 240)), 2).astype(np.float32)
+    monkeypatch.setattr(bench_motion, "images", lambda motion: iter([("rough", rough)]))  # noqa: ARG005
+    found = doing.check(checks["known"])
+    assert found["error"] == ""
+    assert found["lines"][0][1].endswith("(at most 0.1: held)")
+
+
+@pytest.mark.skipif(not (Settings().data / "motion/kaskawulsh_velocity").is_dir(), reason="GLACIER_DATA lacks it")
+def test_the_given_field_is_measured_over_bedrock() -> None:
+    lines = dict(motion_checks.bedrock(Settings().data))
+    assert lines["NMAD over bedrock, east"].endswith(" m/day")
+    assert abs(float(lines["median over bedrock, east"].split()[0])) < 0.1
+
+
+def test_a_measurement_without_its_files_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLACIER_DATA", str(tmp_path))
+    check = Check("bedrock", "benchmarks.accuracy.motion_checks:known_warp")
+    assert "20200101.jpg" in doing.check(check)["error"]
+
+
+def test_changed_data_are_another_job(tmp_path: Path) -> None:
+    for name in ("images/a.png", "drawn/a.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"one")
+    job = doing.Job("t", "unet", "", 0, "greenland-front", (f"data={tmp_path}",))
+    before = doing.job_key(job)
+    shutil.copytree(tmp_path, tmp_path.with_name("copy"))
+    assert doing.job_key(replace(job, overrides=(f"data={tmp_path.with_name('copy')}",))) == before
+    (tmp_path / "drawn/a.png").write_bytes(b"two")
+    doing.folder_digest.cache_clear()
+    assert doing.job_key(job) != before
+
+
+def test_parameters_are_those_of_all_members(tmp_path: Path) -> None:
+    from safetensors.torch import save
+
+    weights = save({"a": torch.zeros(2, 3)})
+
+    def make(attempt: Any) -> None:
+        for name in ("weights.safetensors", "member-1.safetensors", "training.json"):
+            attempt.write_bytes(name, weights)
+
+    trained = Step(store=Store(tmp_path), run="", stage="train").build("train", part={}, inputs=[], make=make)
+    assert doing.parameters_of(trained) == 12
 
 
 def test_a_job_has_one_name_and_another_seed_another(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from pydantic import BaseModel
 
 from glacier_core import CubeRecipe, errors, parse_recipe
 from glacier_core.recipes import KINDS
-from glacier_pipelines.command import RECIPES, app
+from glacier_pipelines.choosing import RECIPES
+from glacier_pipelines.command import app
 
 ROOT = Path(__file__).parents[2]
 

@@ -115,6 +115,12 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load_recipe(tmp_path / "absent.yaml")
 
 
+def test_the_original_setting_of_extents_is_shipped() -> None:
+    recipe = load_recipe(next(path for path in RECIPES if path.stem == "gangotri"), kind=ExtentRecipe)
+    assert tuple(recipe.imagery.all_bands()) == recipe.imagery.rgb == ("B04", "B03", "B02")
+    assert recipe.training.chip == 128
+
+
 def test_overrides_reach_nested_keys_and_are_validated(tmp_path: Path) -> None:
     path = tmp_path / "small.yaml"
     path.write_text(yaml.safe_dump(minimal()), encoding="utf-8")

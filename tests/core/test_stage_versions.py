@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,31 @@ def test_every_stage_names_its_modules() -> None:
 def test_every_kind_has_its_versions() -> None:
     assert KIND_VERSIONS.keys() == KINDS.keys()
     assert all(stage in STAGE_VERSIONS for versions in KIND_VERSIONS.values() for stage in versions)
+
+
+def imported(kind: str) -> set[str]:
+    """Modules below glacier_core that a kind's code takes what decides results from, such as `measure.fronts.lines`."""
+    found = set()
+    for file in sorted((CORE / "steps" / "kinds" / kind).rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.ImportFrom) or (node.module or "").split(".")[:1] != ["glacier_core"]:
+                continue
+            if (node.module or "").split(".")[1:2] not in (["labels"], ["prepare"], ["samples"], ["measure"]):
+                continue
+            package = importlib.import_module(str(node.module))
+            for alias in node.names:
+                origin = str(getattr(getattr(package, alias.name), "__module__", None) or package.__name__)
+                found.add(origin if origin.startswith("glacier_core.") else package.__name__)
+    return {name.removeprefix("glacier_core.") for name in found}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_names_what_its_stages_use(kind: str) -> None:
+    listed = [module.removesuffix(".py").replace("/", ".") for module in kind_modules(kind)]
+    unlisted = [name for name in imported(kind) if not any(f"{name}.".startswith(f"{known}.") for known in listed)]
+    packages = {name for name in unlisted if (CORE / name.replace(".", "/")).is_dir()}
+    # a package's own name stands for constants alone
+    assert not sorted(set(unlisted) - packages)
 
 
 def test_a_kind_adds_to_the_version_of_a_stage(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,9 @@ from glacier_core.measure.fronts import (
     front_of_sides,
     front_of_zones,
     least_cost_path,
+    likely_between,
     pooled_error,
+    probability_along,
     smoothed,
 )
 
@@ -58,6 +60,7 @@ def wave(seed: int = 0, *, size: int = 60, middle: float = 30.0, height: float =
 def test_parallel_lines_are_their_distance_apart_by_every_measure() -> None:
     found = compare_fronts(straight(10), straight(13))
     assert found.symmetric == pytest.approx(3)
+    assert found.directed == pytest.approx(3)
     assert found.along == pytest.approx(3)
     assert found.hausdorff95 == pytest.approx(3)
     assert found.total / found.points == pytest.approx(3)
@@ -71,6 +74,17 @@ def test_a_line_half_as_long_is_nearer_to_the_whole_than_the_whole_to_it() -> No
     assert found.points == 21 + 41
     # points of the same number: fractions of 20 and of 40 pixels
     assert found.along == pytest.approx(10)
+
+
+def test_the_directed_distance_asks_nothing_of_what_was_left_out() -> None:
+    # the short line lies on the long one; the long one goes on 1, 2, ... 20 pixels beyond the end of the short one
+    short, long = straight(10, last=20), straight(10, last=40)
+    assert compare_fronts(short, long).directed == pytest.approx(0)
+    assert compare_fronts(short, long).directed_points == 21
+    assert compare_fronts(long, short).directed == pytest.approx(sum(range(21)) / 41)
+    # both directions together are twice the symmetric distance
+    both = compare_fronts(short, long).directed + compare_fronts(long, short).directed
+    assert both == pytest.approx(2 * compare_fronts(short, long).symmetric)
 
 
 def test_the_pooled_error_weighs_long_fronts_more() -> None:
@@ -183,6 +197,27 @@ def test_an_image_without_any_sign_of_a_front_gets_one() -> None:
     assert compare_fronts(found, straight(8.5, last=29)).symmetric < 0.2
 
 
+@pytest.mark.parametrize(("upstream", "axis"), [("down", 1), ("up", 1), ("left", 0), ("right", 0)])
+def test_a_guessed_front_runs_across_the_flow_and_is_unlikely(upstream: str, axis: int) -> None:
+    nothing = np.zeros((20, 30))
+    for line in (
+        front_of_sides(nothing, nothing, presence=0.3, largest_gap=5, upstream=upstream),  # type: ignore[arg-type]
+        front_of_band(nothing, presence=0.3, largest_gap=5, upstream=upstream),  # type: ignore[arg-type]
+    ):
+        assert line[0, axis] == 0
+        assert line[-1, axis] == nothing.shape[axis] - 1
+        assert probability_along(line, likely_between(nothing, nothing)) == 0
+
+
+def test_a_line_between_both_sides_is_likely_and_one_through_the_ocean_is_not() -> None:
+    ocean, glacier = np.zeros((40, 40)), np.zeros((40, 40))
+    ocean[:20], glacier[20:] = 0.97, 0.97
+    likely = likely_between(ocean, glacier)
+    assert probability_along(straight(19.5, last=39), likely) > 0.9
+    assert probability_along(straight(8, last=39), likely) == 0
+    assert probability_along(np.zeros((0, 2)), likely) == 0
+
+
 def test_smoothing_keeps_the_ends_and_takes_the_stairs() -> None:
     stairs = np.array([[column % 2, column] for column in range(60)], dtype=float)
     found = smoothed(stairs, 3)
@@ -259,7 +294,8 @@ def drawn(seed: int) -> tuple[NDArray[np.float32], Line]:
 
 
 def test_the_tuned_path_finds_a_clear_edge_and_beats_the_mean_front() -> None:
-    path, mean, otsu = fit_front_baselines([drawn(seed) for seed in range(6)])
+    known = [drawn(seed) for seed in range(6)]
+    path, mean, otsu = fit_front_baselines([(line, (60, 60)) for _, line in known], lambda number: known[number][0])
     errors = {rule.name: [] for rule in (path, mean, otsu)}  # type: dict[str, list[float]]
     for seed in range(6, 10):
         image, line = drawn(seed)
@@ -269,4 +305,20 @@ def test_the_tuned_path_finds_a_clear_edge_and_beats_the_mean_front() -> None:
     assert np.mean(errors["sobel_path"]) < 1.5
     assert np.mean(errors["sobel_path"]) < np.mean(errors["mean_front"])
     with pytest.raises(DataError, match="no training image"):
-        fit_front_baselines([])
+        fit_front_baselines([], lambda number: known[number][0])
+
+
+def test_baselines_read_few_images_and_draw_into_a_large_one_on_a_smaller_copy() -> None:
+    read: list[int] = []
+
+    def image(number: int) -> NDArray[np.float32]:
+        read.append(number)
+        return drawn(number)[0]
+
+    path, mean, _ = fit_front_baselines([(drawn(seed)[1], (60, 60)) for seed in range(40)], image)
+    assert len(read) <= 12
+    seen, line = drawn(3)
+    large = np.kron(seen, np.ones((15, 15), np.float32))  # 900 x 900: blocks of three pixels a side
+    true = (line + 0.5) * 15 - 0.5
+    assert compare_fronts(path.apply(large), true).symmetric < 15
+    assert np.allclose(mean.apply(large), mean.apply(seen) * 15)

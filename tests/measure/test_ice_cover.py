@@ -25,14 +25,15 @@ from glacier_core.measure.ice_cover import (
     forecast,
     gain_over,
     interval_of,
+    level_of,
     member_scores_of,
     member_sums,
     month_name,
     month_number,
     scores_of,
-    similarity_map,
     stretched,
 )
+from glacier_core.measure.similarity import similarity_map
 
 Floats = NDArray[np.float32]
 YEARS = 12
@@ -98,7 +99,7 @@ def test_damping_is_the_regression_of_what_came_on_what_was_known() -> None:
     anomaly = np.zeros((50 * 12, 1))
     for row in range(1, len(anomaly)):
         anomaly[row] = 0.8 * anomaly[row - 1] + rng.normal(0, 0.03)
-    series = series_of(seasonal(50, 1) + anomaly)
+    series = series_of((seasonal(50, 1) + anomaly).astype(np.float32))
     climate = fit_climate(series, all_rows(series), leads=2)
     assert np.mean(climate.damping[0]) == pytest.approx(0.8, abs=0.06)
     assert np.mean(climate.damping[1]) == pytest.approx(0.64, abs=0.08)
@@ -191,7 +192,8 @@ def test_cells_that_were_not_seen_do_not_count() -> None:
     area = np.ones(3)
     field, truth = np.array([0.5, 0.5, 0.9], np.float32), np.array([0.5, np.nan, 0.4], np.float32)
     found = field_sums(field, truth, area, threshold=0.15)
-    assert (found.area, found.absolute) == (2.0, pytest.approx(0.5))
+    assert found.area == 2.0
+    assert found.absolute == pytest.approx(0.5)
     with pytest.raises(DataError, match="not finite"):
         field_sums(truth, field, area, threshold=0.15)
     with pytest.raises(DataError, match="one shape"):
@@ -203,8 +205,8 @@ def test_cells_that_were_not_seen_do_not_count() -> None:
 def test_similarity_is_that_of_scikit_image() -> None:
     rng = np.random.default_rng(2)
     one, other = rng.random((2, 40, 36)).astype(np.float32)
-    _, wanted = structural_similarity(
-        one, other, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=True, full=True
+    _, wanted = structural_similarity(  # type: ignore[no-untyped-call]
+        one, other, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, full=True
     )
     found = similarity_map(one, other)
     assert np.allclose(found[5:-5, 5:-5], wanted[5:-5, 5:-5], atol=1e-5)
@@ -217,18 +219,53 @@ def test_crps_by_its_definition() -> None:
     rng = np.random.default_rng(3)
     members, truth = rng.random((12, 20)).astype(np.float32), rng.random(20).astype(np.float32)
     apart = np.abs(members[:, None] - members[None]).astype(np.float64)
-    wanted = np.abs(members - truth).mean(axis=0) - apart.sum(axis=(0, 1)) / (2 * 12 * 11)
+    wanted = np.abs(members - truth).mean(axis=0) - apart.sum(axis=(0, 1)) / (2 * 12 * 12)
     assert np.allclose(crps(members, truth), wanted, atol=1e-6)
+    # the square of the distribution's distance from the truth's step: 1/4 over 0.2 between two members
+    assert crps(np.array([[0.4], [0.6]], np.float32), np.array([0.5], np.float32))[0] == pytest.approx(0.05)
     assert crps(np.full((10, 1), 0.4, np.float32), np.array([0.1], np.float32))[0] == pytest.approx(0.3)
-    with pytest.raises(DataError, match="at least two"):
-        crps(members[:1], truth)
+    with pytest.raises(DataError, match="at least one"):
+        crps(members[:0], truth)
+
+
+def test_members_in_pairs_gain_nothing_by_being_many() -> None:
+    """Pairs on either side of the forecast: the score is the same however often they are repeated."""
+    rng = np.random.default_rng(6)
+    errors, truth = rng.normal(0, 0.1, (10, 300)), rng.normal(0.5, 0.1, 300).astype(np.float32)
+    pairs = (0.5 + np.concatenate([errors, -errors])).astype(np.float32)
+    one, many = (
+        member_sums(members, truth, np.ones(300), confidence=0.9) for members in (pairs, np.tile(pairs, (5, 1)))
+    )
+    assert one.crps == pytest.approx(many.crps, rel=1e-6)
+    assert one.variance == pytest.approx(many.variance, rel=1e-6)
+    assert one.variance == pytest.approx(300 * (errors**2).mean(), rel=1e-4)
+
+
+def test_what_rounds_to_an_intervals_end_counts_beside_the_plain_coverage() -> None:
+    members = np.linspace(0.4, 0.6, 12, dtype=np.float32)[:, None] * np.ones(4, np.float32)
+    truth = np.array([0.5, 0.61, 0.63, 0.7], np.float32)
+    found = {level: member_sums(members, truth, np.ones(4), confidence=0.9, level=level) for level in (0.0, 0.02, 0.07)}
+    assert {level: sums.covered for level, sums in found.items()} == {0.0: 1, 0.02: 2, 0.07: 3}
+    assert {sums.covered_plain for sums in found.values()} == {1}
+
+
+def test_the_level_of_fields_is_that_of_their_values() -> None:
+    rng = np.random.default_rng(7)
+    steps = np.array([0, *np.arange(0.175, 1, 0.05)], np.float32)
+    pictures = rng.choice(steps, (30, 400))
+    pictures[3] = np.nan
+    assert level_of(pictures) == pytest.approx(0.05)
+    assert level_of((rng.integers(0, 1001, 50_000) / 1000).astype(np.float32)) == pytest.approx(0.001)
+    assert level_of(rng.random(200_000, np.float32)) <= 2e-4
+    assert level_of(np.full(5, 0.3, np.float32)) == 0
 
 
 def test_members_as_wide_as_their_error_cover_and_have_a_ratio_of_one() -> None:
     rng = np.random.default_rng(4)
     cells = 4000
     centre = rng.uniform(0.3, 0.7, cells)
-    members = (centre + rng.normal(0, 0.05, (20, cells))).astype(np.float32)
+    errors = rng.normal(0, 0.05, (20, cells))
+    members = (centre + np.concatenate([errors, -errors])).astype(np.float32)
     truth = (centre + rng.normal(0, 0.05, cells)).astype(np.float32)
     sums = member_sums(members, truth, np.ones(cells), confidence=0.9)
     rows = [{"unit": str(number), "lead": 1, "members": sums.to_json()} for number in range(10)]

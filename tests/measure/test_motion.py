@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -163,6 +164,16 @@ def test_a_pair_that_contradicts_the_others_does_not_count() -> None:
     mean = average(fields, days=[10] * 4)
     assert mean.vx[0].tolist() == pytest.approx([0.1, 0.1])
     assert mean.pairs[0].tolist() == [3, 4]
+
+
+def test_the_scatter_of_pairs_is_the_error_of_a_component() -> None:
+    rng = np.random.default_rng(0)
+    shape, days = (30, 30), [10.0] * 60
+    fields = [
+        replace(field_of(rng.normal(0, 0.4, shape)), dy_px=rng.normal(0, 0.4, shape).astype(np.float32)) for _ in days
+    ]
+    mean = average(fields, days=days)
+    assert np.median(mean.spread) == pytest.approx(0.04, rel=0.03)
 
 
 def test_vectors_that_too_few_pairs_agree_on_are_unknown() -> None:

@@ -206,7 +206,7 @@ def test_a_blend_that_depends_on_the_place_is_learnt_in_a_few_steps(name: str) -
         future = share * known[:, :, :1] + 0.3 * past[:, -1:, :1]
         optimizer.zero_grad()
         loss = (model(past, known) - future).square().mean()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         errors.append(loss.item())
     assert sum(errors[-3:]) < 0.5 * sum(errors[:3])

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from glacier_core import Store
-from glacier_pipelines.command import RECIPES
+from glacier_pipelines.choosing import RECIPES
 from tests.pipelines.commands import Finished, run_json
 
 

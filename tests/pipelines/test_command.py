@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 import yaml
 
-from glacier_pipelines.command import RECIPES
+from glacier_pipelines.choosing import RECIPES
 from glacier_pipelines.result import Result
 
 SCHEMA = json.loads((RECIPES.parent / "schema" / "result.json").read_text(encoding="utf-8"))

@@ -29,7 +29,8 @@ from glacier_core.errors import ConfigurationError
 from glacier_core.settings import Settings
 from glacier_core.steps.cubing import build_cubes
 from glacier_core.store import Store
-from glacier_pipelines.command import RECIPES, app, guarded
+from glacier_pipelines.choosing import RECIPES
+from glacier_pipelines.command import app, guarded
 from tests.object_storage import Endpoint, s3
 from tests.pipelines.commands import start
 from tests.sources.nsidc.listing_server import ListingServer

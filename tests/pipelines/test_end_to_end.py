@@ -14,7 +14,7 @@ import pytest
 import rasterio
 import xarray as xr
 
-from glacier_pipelines.command import RECIPES
+from glacier_pipelines.choosing import RECIPES
 from tests.pipelines.commands import Finished, run_json
 
 pytestmark = pytest.mark.xdist_group("pipeline")

@@ -11,7 +11,7 @@ import pytest
 
 from glacier_core import load_recipe
 from glacier_core.steps.kinds import kind_of
-from glacier_pipelines.command import RECIPES
+from glacier_pipelines.choosing import RECIPES
 from tests.pipelines.commands import run_json
 
 TWINS = ("simulated-classes", "simulated-front", "simulated-motion", "simulated-ice-cover")

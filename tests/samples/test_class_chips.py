@@ -68,3 +68,13 @@ def test_bending_moves_image_and_target_alike() -> None:
     assert (label[known] == 1).sum() != (target == 1).sum()
     again = augment(image, target, np.random.default_rng(3), changes=("bend",))
     assert np.array_equal(again[1], label)
+
+
+def test_light_changes_and_heights_do_not() -> None:
+    reader = ClassChips([], channels=("green", "elevation", "middle_round"), dates=2)
+    assert reader.steady == (1, 2, 4, 5)
+    image = np.random.default_rng(0).random((6, 16, 16)).astype(np.float32)
+    target = np.zeros((16, 16), np.uint8)
+    moved, _ = augment(image, target, np.random.default_rng(1), changes=("brightness", "noise"), steady=reader.steady)
+    assert np.array_equal(moved[[1, 2, 4, 5]], image[[1, 2, 4, 5]])
+    assert not np.isclose(moved[[0, 3]], image[[0, 3]]).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,25 @@ def test_what_came_changes_nothing_that_the_network_sees() -> None:
     for name in ("past", "known", "base"):
         assert np.array_equal(getattr(one, name), getattr(two, name))
     assert not np.array_equal(one.future, two.future)
+
+
+def test_images_in_another_light_are_brought_into_that_of_the_last_one_in() -> None:
+    rng = np.random.default_rng(4)
+    structure = rng.random((12, 12)).astype(np.float32)
+    light = [(0.5, 0.1), (1.3, -0.2), (1.0, 0.0), (0.8, 0.3)]
+    values = np.stack([gain * structure + offset for gain, offset in light]).astype(np.float32)
+    values[0, :3] = np.nan
+    days = [-2.0, -1.0, 0.0, 1.0]
+    plain, equal = (
+        sequence_of(values, inputs=3, days=days, scale=replace(SCALE, equal_light=which)) for which in (False, True)
+    )
+    last = SCALE.apply(structure)
+    assert np.allclose(equal.past[1:, 0], last, atol=1e-4)
+    assert np.allclose(equal.past[0, 0, 3:], last[3:], atol=1e-4)
+    assert np.allclose(equal.future[0, 0], last, atol=1e-4)
+    assert np.array_equal(equal.base, plain.base)
+    assert np.array_equal(equal.past[:, 1], plain.past[:, 1])
+    assert not np.allclose(plain.future[0, 0], last, atol=0.1)
 
 
 def test_a_pixel_is_taken_as_it_was_last_seen() -> None:

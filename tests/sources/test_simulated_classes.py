@@ -10,11 +10,14 @@ import pystac
 import pytest
 import rasterio
 
-from glacier_core.errors import DataError
+from glacier_core.errors import ConfigurationError, DataError
 from glacier_core.grids import Grid
-from glacier_core.recipes import Simulation
+from glacier_core.recipes import CubeRecipe, Simulation, parse_recipe
 from glacier_core.sources.dem import find_dems, read_dem
+from glacier_core.sources.opening import open_series
+from glacier_core.sources.series import Series
 from glacier_core.sources.simulated import CLASSES, simulate, simulate_truth
+from glacier_core.steps.splitting import places_of
 
 SPEC = Simulation(seed=5, places=1, glaciers_per_place=1, scenes_per_year=3, size=128)
 YEARS, SEASON = range(2020, 2021), ("07-01", "09-30")
@@ -51,6 +54,31 @@ def test_every_scene_has_its_classes_on_its_own_pixels(truth: Path, archive: Pat
             assert set(np.unique(classes.read(1))) <= {*range(len(CLASSES)), 255}
 
 
+def test_each_named_box_becomes_a_series(archive: Path) -> None:
+    item = json.loads(next((archive / "items").glob("*/*.json")).read_text(encoding="utf-8"))
+    west, south, east, north = item["bbox"]
+    width = (east - west) / 5
+    boxes = {"left": [west, south, west + 2 * width, north], "right": [east - 2 * width, south, east, north]}
+    value = {
+        "name": "boxes",
+        "kind": "cube",
+        "years": [2020, 2020],
+        "boxes": boxes,
+        "imagery": {"source": "simulated", "simulation": SPEC.model_dump(mode="json"), "bands": ["B03"]},
+    }
+
+    def opened(**changes: object) -> list[Series]:
+        recipe = parse_recipe({**value, **changes}, origin="test", kind=CubeRecipe)
+        return open_series(recipe, catalog=str(archive / "catalog.json"))
+
+    found = opened()
+    assert [series.name for series in found] == ["left", "right"]
+    assert len(set(places_of(found).values())) == 2
+    assert all(series.frames for series in found)
+    with pytest.raises(ConfigurationError, match=r"boxes\.left is"):
+        opened(boxes={"left": [east, south, west, north]})
+
+
 def test_ice_debris_and_snow_lie_where_the_glacier_is(truth: Path, archive: Path) -> None:
     (glacier,) = (archive / "truth").iterdir()
     ice = pixels(glacier / "2020.tif") == 1
@@ -85,7 +113,7 @@ def test_a_collection_of_dems_is_searched_by_the_grid(tmp_path: Path, truth: Pat
     source = truth / "dem" / "P001.tif"
     with rasterio.open(source) as raster:
         bounds, crs, transform = raster.bounds, raster.crs, raster.transform
-    grid = Grid(crs=str(crs), transform=tuple(transform)[:6], width=20, height=20)  # type: ignore[arg-type]
+    grid = Grid(crs=str(crs), transform=tuple(transform)[:6], width=20, height=20)
     west, south, east, north = rasterio.warp.transform_bounds(crs, "EPSG:4326", *bounds)
     catalog = pystac.Catalog("dems", "dems")
     for name, shift in (("here", 0.0), ("elsewhere", 5.0)):

@@ -17,8 +17,8 @@ PLACES = ("a", "b", "c", "d")
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """The kind `tiny` is known."""
-    monkeypatch.setitem(loading.KINDS, "tiny", TinyRecipe)  # type: ignore[arg-type]
-    monkeypatch.setitem(kinds.KINDS, "tiny", "tests.steps.tiny_kind:TinyKind")  # type: ignore[arg-type]
+    monkeypatch.setitem(loading.KINDS, "tiny", TinyRecipe)
+    monkeypatch.setitem(kinds.KINDS, "tiny", "tests.steps.tiny_kind:TinyKind")
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import yaml
 from glacier_core import ExtentRecipe, Store, parse_recipe, steps
 from glacier_core.recipes import Simulation
 from glacier_core.sources.simulated import simulate
-from glacier_pipelines.command import RECIPES
+from glacier_pipelines.choosing import RECIPES
 
 CLEAR, CLOUD = 5, 9
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,11 @@ import pandas as pd
 import pytest
 import rasterio
 
-from glacier_core import Store, steps
+from glacier_core import Grid, Store, steps
 from glacier_core.errors import ConfigurationError
 from glacier_core.recipes import ClassesRecipe, parse_recipe
 from glacier_core.steps.kinds import kind_of
+from glacier_core.units import SeriesUnit
 
 Make = Callable[..., ClassesRecipe]
 SIDE = 32
@@ -176,6 +178,72 @@ def test_a_class_that_never_occurs_ends_the_run_in_one_line(bench: Run, make: Ma
     labels = {"raster": "truth_{place}_{year}.npy", "codes": {10: "rock", 11: "ice"}}
     bench.refused(lambda: bench.sampled(make(labels=labels)), "the class snow never occurs", "labels.optional")
     bench.sampled(make(labels={**labels, "optional": ["snow"]}))
+
+
+def test_an_image_without_a_raster_is_unlabelled_and_a_series_without_any_is_withheld(
+    bench: Run, make: Make, images: Path
+) -> None:
+    (images / "truth_p0_2021.npy").unlink()
+    for path in images.glob("truth_p1_*"):
+        path.unlink()
+    (manifest,) = [steps.label(**bench.common, prepared=found) for found in bench.prepared(make(batches=1), "train")]
+    found = {entry["unit"]: entry for entry in bench.read(manifest).read_json("units.json")["units"]}
+    assert {name for name, entry in found.items() if entry["state"] == "done"} == {"p0", "p2", "p3", "p4"}
+    assert found["p1"]["state"] == "withheld"
+    assert "no labelled pixel: truth_p1_2020.npy is not there" in found["p1"]["reason"]
+    told = bench.read(found["p0"]["refs"]["label"]).read_json("labels.json")
+    assert [sum(image["counts"]) > 0 for image in told] == [True, False, True]
+
+
+def test_simulated_truth_and_heights_are_read_from_a_store_that_is_no_folder(tmp_path: Path) -> None:
+    from glacier_core.cube import IMAGERY, create_cube, open_pixels
+    from glacier_core.steps.kinds.classes.featuring import FEATURES, prepared
+    from glacier_core.steps.kinds.classes.labelling import LABELS, Labeller
+    from glacier_core.steps.kinds.classes.truths import simulated_truth
+    from glacier_core.steps.running import Step
+
+    value = {
+        "name": "twin",
+        "kind": "classes",
+        "years": [2020, 2020],
+        "season": ["08-01", "08-31"],
+        "imagery": {
+            "source": "simulated",
+            "simulation": {"seed": 1, "places": 1, "glaciers_per_place": 1, "scenes_per_year": 1, "size": 128},
+            "bands": ["B03", "B11"],
+        },
+        "classes": ["rock", "vegetation", "water", "debris", "ice", "snow"],
+        "terrain": {"features": ["elevation"]},
+    }
+    recipe = parse_recipe(value, origin="test", kind=ClassesRecipe)
+    step = Step(store=Store(f"memory://{tmp_path.name}"), run="r", stage="label", kind="classes")
+    _, _, digest = simulated_truth(step, recipe).partition("/")
+    truth = step.store.read("simulate", digest)
+    (scene,) = [Path(name).stem for name in truth.files() if name.startswith("classes/")]
+    with truth.local() as folder, rasterio.open(folder / "classes" / f"{scene}.tif") as raster:
+        codes = raster.read(1)
+        grid = Grid(crs=str(raster.crs), transform=tuple(raster.transform)[:6], width=128, height=128)
+    with step.store.attempt("cube", "c") as attempt:
+        writer = create_cube(
+            attempt.path("cube.zarr"),
+            grid=grid,
+            times=np.array(["2020-08-15"], "datetime64[ns]"),
+            bands=["B03", "B11"],
+            packing=None,
+            labels={"frame": [scene]},
+            attrs={"quantities": '["reflectance", "reflectance"]'},
+        )
+        with writer:
+            writer.write(slice(1), slice(None), slice(None), np.full((1, 2, 128, 128), 0.5, np.float32))
+        attempt.publish(part={}, inputs=[], version=1)
+    plan: Any = SimpleNamespace(recipe=recipe, shared={"catalog": ""})
+    unit = SeriesUnit(name="t", place=0, part="train", grid=grid, frames=(scene,), times=("2020-08-15T00:00:00Z",))
+    entry = {"refs": {"ingest": "cube/c"}}
+    labelled = step.read(Labeller(step, plan).unit(unit, entry))
+    assert np.array_equal(open_pixels(labelled.path(LABELS)).read(IMAGERY)[0, 0], codes)
+    pixels = open_pixels(step.read(prepared(step, plan, unit, entry)).path(FEATURES))
+    assert pixels.bands == ("B03", "B11", "elevation")
+    assert np.isfinite(pixels.physical(bands=("elevation",))).all()
 
 
 def test_places_that_overlap_may_not_serve_two_sets(bench: Run, make: Make) -> None:

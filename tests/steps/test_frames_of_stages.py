@@ -12,7 +12,8 @@ import pytest
 
 from glacier_core import Store, steps
 from glacier_core.steps.models import open_registry
-from tests.steps.tiny_kind import TinyRecipe
+from glacier_core.steps.versions import STAGE_VERSIONS
+from tests.steps.tiny_kind import TinyKind, TinyRecipe
 
 Make = Callable[..., TinyRecipe]
 
@@ -113,6 +114,50 @@ def test_a_kind_goes_through_all_stages(bench: Run, tiny_recipe: Make, frames: P
     verdict = bench.read(second["gate"]).read_json("verdict.json")
     assert (verdict["champion"], second["alias"]) == ("1", "challenger")
     assert verdict["differences"]["champion"]["n"] == 6
+
+
+def test_a_model_in_another_store_is_not_scored_on_what_it_was_trained_on(
+    bench: Run, tiny_recipe: Make, frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny_recipe()
+    bench.trained(recipe)
+    monkeypatch.setenv("GLACIER_TRACKING", f"sqlite:///{tmp_path / 'mlflow.db'}")
+
+    def scored(where: str) -> set[str]:
+        fresh = Run(tmp_path / where)
+        chain = fresh.chain(steps.score(**fresh.common, labelled=fresh.labelled(recipe, "evaluate", "bright/1")))
+        return {row["unit"] for row in fresh.read(chain["evaluate"]).read_json("rows.json")}
+
+    assert scored("fresh") == {"c", "d"}
+    # by other code, digests tell nothing about the data: names decide
+    with monkeypatch.context() as patch:
+        patch.setitem(STAGE_VERSIONS, "cube", STAGE_VERSIONS["cube"] + 1)
+        assert scored("newer") == {"c", "d"}
+    for path in frames.iterdir():
+        np.save(path, 1 - np.load(path))
+    assert scored("other") == {"a", "b", "c", "d"}
+
+
+def test_checkpoints_belong_to_one_output_and_go_when_it_is_published(
+    bench: Run, tiny_recipe: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders: list[Path] = []
+
+    def fit(self: TinyKind, *arguments: Any, checkpoints: str, track: Any) -> Any:
+        found = tried(self, *arguments, checkpoints=checkpoints, track=track)
+        folders.append(Path(checkpoints))
+        assert any(folders[-1].iterdir())
+        return found
+
+    tried = TinyKind.fit
+    monkeypatch.setattr(TinyKind, "fit", fit)
+    sampled = steps.sample(**bench.common, labelled=bench.labelled(tiny_recipe(), "train"))
+    steps.train(**bench.common, sampled=sampled)
+    monkeypatch.setitem(STAGE_VERSIONS, "train", STAGE_VERSIONS["train"] + 1)
+    steps.train(**bench.common, sampled=sampled)
+    # what other code has trained is no start for this
+    assert len(set(folders)) == 2
+    assert not any(folder.exists() for folder in folders)
 
 
 def test_a_series_with_too_few_frames_is_withheld_and_the_rest_is_done(bench: Run, tiny_recipe: Make) -> None:

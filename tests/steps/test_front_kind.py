@@ -15,8 +15,10 @@ from PIL import Image
 
 from glacier_core import Store, steps
 from glacier_core.errors import ConfigurationError
+from glacier_core.measure.fronts import FrontBaseline
 from glacier_core.recipes import FrontRecipe, load_recipe, parse_recipe
 from glacier_core.steps.kinds import kind_of
+from glacier_core.steps.kinds.front.summing import summary
 from glacier_core.steps.running import Step
 from glacier_pipelines.choosing import RECIPES
 from tests.sources.caffe_files import drawn_scene, write_scene
@@ -148,7 +150,10 @@ def test_drawn_lines_become_truth_and_images_without_a_scale_stay_in_pixels(benc
     scores = bench.scores(bench.trained(recipe))["model"]
     assert scores["front_distance/mean"]["unit"] == "px"
     assert scores["front_distance/mean"]["n"] == 1
-    assert scores["front_distance/mean_of_images"]["n"] == 2
+    assert scores["front_distance/median"]["n"] == 2
+    assert scores["front_distance/mean"]["low"] is None
+    assert scores["front_distance/predicted_from_drawn"]["low"] is None
+    assert scores["front_unsure"]["n"] == 2
     assert "iou/front" in scores
     folder = bench.monitored(recipe, "twin/1")
     table = pd.read_csv(folder / "fronts.csv")
@@ -235,6 +240,79 @@ def test_places_that_overlap_may_not_serve_two_sets(tmp_path: Path, drawn: Make)
         kind.survey(step, drawn(split={"by": "named", "test_places": ["x"]}), purpose="train", catalog="")
     with pytest.raises(ConfigurationError, match="no true fronts"):
         kind.survey(step, drawn(labels={}), purpose="train", catalog="")
+
+
+def test_a_part_of_the_places_may_be_evaluated_though_overlapping_names_others(tmp_path: Path, drawn: Make) -> None:
+    step = Step(store=Store(tmp_path / "store"), run="", stage="plan")
+    found = kind_of("front").survey(step, drawn(overlapping=[["a", "x"], ["b", "c"]]), purpose="evaluate", catalog="")
+    places = {unit.unit_id: unit.place for unit in found.units}
+    assert places["b"] == places["c"]
+    assert len(set(places.values())) == 3
+
+
+def front_row(image: int, *, model: float | None, path: float | None) -> dict[str, Any]:
+    def error(distance: float | None) -> dict[str, Any] | None:
+        names = ("symmetric", "directed", "along", "hausdorff95", "total")
+        return None if distance is None else {**dict.fromkeys(names, distance), "directed_points": 1, "points": 2}
+
+    return {
+        "place": "a",
+        "frame": f"{image}",
+        "time": "2020-07-01T00:00:00",
+        "sensor": "",
+        "resolution_m": "",
+        "code": "",
+        "metres": 10.0,
+        "length_unit": "m",
+        "diagonal_px": 100.0,
+        "sure": image % 2 == 0,
+        "errors": {"model": error(model), "path": error(path)},
+        "counts": {},
+    }
+
+
+def test_who_misses_the_hard_images_wins_nothing() -> None:
+    # without its hardest image the model would have 1 px, and the baseline 4
+    rows = [front_row(0, model=1, path=2), front_row(1, model=None, path=6)]
+    kind = kind_of("front")
+    assert kind.contest(rows, "model") == {"a": -(1 + 100) / 2 * 10}
+    assert kind.contest(rows, "path") == {"a": -(2 + 6) / 2 * 10}
+    scores = summary(rows, recipe=simulated(), who=["path"])
+    assert scores["model"]["front_distance/mean"]["value"] == pytest.approx(505)
+    assert scores["model"]["front_distance/caffe"]["value"] == pytest.approx(5)
+    assert (scores["model"]["front_missing"]["value"], scores["model"]["front_unsure"]["value"]) == (1, 1)
+    assert scores["baselines"]["path"]["front_distance/mean"]["value"] == pytest.approx(40)
+
+
+def test_below_eight_places_no_distance_has_an_interval() -> None:
+    rows = [front_row(number, model=1 + number % 3, path=4) for number in range(20)]
+    found = summary(rows, recipe=simulated(), who=["path"])["model"]
+    assert all(score["low"] is None for name, score in found.items() if name.startswith("front_distance"))
+    places = [{**row, "place": f"{number % 9}"} for number, row in enumerate(rows)]
+    found = summary(places, recipe=simulated(), who=["path"])["model"]
+    assert found["front_distance/predicted_from_drawn"]["low"] is not None
+
+
+def test_baselines_look_inside_the_true_box_where_the_model_does(bench: Run, tmp_path: Path) -> None:
+    from glacier_core.steps.kinds.front import images
+    from glacier_core.steps.plans import Plan
+
+    rows = slice(2, 47)
+    known = images.KnownImage(
+        frame="one",
+        told={},
+        label={"line": [[20.0, 10.0], [20.0, 40.0]], "box": [[rows.start, rows.stop], [5, 45]]},
+        shape=(60, 80),
+        read=lambda: np.zeros((60, 80), np.float32),
+    )
+    boxed = Plan.__new__(Plan)
+    object.__setattr__(boxed, "recipe", simulated(line={"within_box": True}))
+    window = images.window_of(boxed, known)
+    assert window == (rows, slice(5, 45))
+    rule = FrontBaseline("mean_front", ((0.5, 0.0), (0.5, 1.0)))
+    assert images.drawn_by(rule, known.read(), window).tolist() == [[24.5, 5.0], [24.5, 45.0]]
+    object.__setattr__(boxed, "recipe", simulated())
+    assert images.window_of(boxed, known) == (slice(0, 60), slice(0, 80))
 
 
 def test_a_model_that_was_fed_otherwise_does_not_fit(drawn: Make) -> None:

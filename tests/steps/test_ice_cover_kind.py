@@ -23,7 +23,7 @@ from glacier_core.steps.kinds import kind_of
 from glacier_core.steps.kinds.ice_cover.fields import KNOWN, PAST, Fields, Window
 from glacier_core.steps.kinds.ice_cover.folds import blocks_of, scale_of, training_sequences
 from glacier_core.steps.kinds.ice_cover.regions import Region
-from glacier_pipelines.command import RECIPES
+from glacier_pipelines.choosing import RECIPES
 
 
 def recipe_of(**changes: Any) -> IceCoverRecipe:

@@ -13,11 +13,13 @@ import pystac
 import pytest
 import rasterio
 import yaml
+from PIL import Image
 
 from glacier_core import MotionRecipe, Store, parse_recipe, steps
 from glacier_core.errors import ConfigurationError
+from glacier_core.grids import Grid
 from glacier_core.steps.kinds import kind_of
-from glacier_core.steps.kinds.motion.scoring import by_place, scores_of
+from glacier_core.steps.kinds.motion.scoring import by_place, region_of, scores_of
 from glacier_core.steps.kinds.motion.sequences import ground_of, part_of_run, runs_of, with_ground
 from glacier_core.steps.models import open_registry
 from glacier_core.steps.running import Step
@@ -199,6 +201,59 @@ def test_a_place_counts_once_however_many_sequences_it_has() -> None:
     assert scores["model"]["mae/lead1"]["value"] == 3.0
     assert scores["baselines"]["no_change"]["mae/lead1"]["n"] == 2
     assert scores["model"]["mae/lead1@place=a"]["value"] == 2.0
+
+
+def test_scores_are_told_by_resolution_and_region() -> None:
+    rows = [
+        {"unit": unit, "what": "frame", "time": "2020-01-01", "sensor": "", "lead": 1}
+        | {"resolution": resolution, "region": region}
+        | {metric: {"model": value} for metric in ("mae", "rmse", "ssim")}
+        for unit, resolution, region, value in (("a", "10 m", "N30E070", 1.0), ("b", "30 m", "S50W080", 5.0))
+    ]
+    model = scores_of(rows, recipe_of().measure)["model"]
+    assert model["mae/lead1@resolution=30 m"]["value"] == 5.0
+    assert model["mae/lead1@region=N30E070"]["value"] == 1.0
+    # Perito Moreno, 73.1 W 50.5 S, on a grid of UTM zone 18 S
+    there = Grid("EPSG:32718", (10.0, 0.0, 634_000.0, 0.0, -10.0, 4_406_000.0), width=100, height=100)
+    assert region_of(there) == "S60W080"
+    assert region_of(Grid("", (1.0, 0.0, 0.0, 0.0, -1.0, 0.0), width=9, height=9)) == ""
+
+
+def test_a_changed_given_velocity_is_measured_against_anew(
+    done: tuple[Run, MotionRecipe, Path], tmp_path: Path
+) -> None:
+    run, recipe, _ = done
+    profile = {"driver": "GTiff", "width": 40, "height": 40, "count": 1, "dtype": "float32", "crs": "EPSG:32643"}
+    profile["transform"] = rasterio.Affine(40, 0, 300_000, 0, -40, 3_600_000)
+    only = recipe.model_copy(update={"imagery": recipe.imagery.model_copy(update={"places": 1})})
+    compared = parse_recipe(
+        {**only.model_dump(mode="json"), "given": {"location": str(tmp_path), "files": "*.tif", "units": "m/yr"}},
+        origin="test",
+        kind=MotionRecipe,
+    )
+    biases = []
+    for speed in (0.0, 50.0):
+        for name in ("vx", "vy"):
+            with rasterio.open(tmp_path / f"20180304-20180405_{name}.tif", "w", **profile) as file:
+                file.write(np.full((40, 40), speed, np.float32), 1)
+        biases.append(pd.read_csv(run.monitored(compared, "small/1") / "given.csv")["bias_x"][0])
+    assert biases[0] - biases[1] == pytest.approx(50, abs=0.1)
+
+
+def test_a_place_whose_images_turn_out_too_few_is_withheld(tmp_path: Path) -> None:
+    for day in range(1, 7):
+        values = np.random.default_rng(day).integers(1, 255, (96, 96), dtype=np.uint8)
+        Image.fromarray(values).save(tmp_path / f"2020-01-{day:02d}.png")
+    # its header is whole: only whoever reads the pixels finds out
+    damaged = tmp_path / "2020-01-03.png"
+    damaged.write_bytes(damaged.read_bytes()[:3000])
+    imagery = {"source": "frames", "files": "*.png", "bands": ["light"], "quantities": ["digital_number"]}
+    recipe = frames_recipe(tmp_path, sequences={"inputs": 5, "outputs": 1}, imagery=imagery)
+    run = Run(tmp_path)
+    run.prepared(recipe, "train")
+    told = [one for note in run.store.notes("r").values() for one in note["notes"]]
+    assert [one["state"] for one in told] == ["withheld"]
+    assert "5 of 6 images could be used; expected at least 6" in told[0]["reason"]
 
 
 # --- what is refused --------------------------------------------------------------------------------------------

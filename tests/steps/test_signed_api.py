@@ -11,7 +11,7 @@ import pytest
 from glacier_core import ExtentRecipe, Store, load_recipe, steps
 from glacier_core.recipes import Simulation
 from glacier_core.sources.simulated import simulate
-from glacier_pipelines.command import RECIPES
+from glacier_pipelines.choosing import RECIPES
 from tests.sources.stac_server import BLOBS, Fault, StacServer
 
 SPEC = Simulation(seed=1002, places=1, glaciers_per_place=1, scenes_per_year=2, size=192)

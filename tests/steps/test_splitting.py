@@ -89,7 +89,7 @@ def test_a_split_by_time_shares_none(days: list[int]) -> None:
 
 
 def test_a_split_by_time_that_was_changed_is_refused() -> None:
-    split = Split(by="time", train_to="2000-04-15", validation_to="2000-08-15")  # type: ignore[arg-type]
+    split = Split(by="time", train_to="2000-04-15", validation_to="2000-08-15")
     file = split_series(split, [series("a")], {"a": 0})
     with pytest.raises(ConfigurationError, match="the split leaks"):
         check_split({**file, "validation_to": "2000-03-01"})
@@ -99,17 +99,17 @@ def test_a_split_by_time_that_was_changed_is_refused() -> None:
 
 def test_periods_that_overlap_are_no_recipe() -> None:
     with pytest.raises(ValueError, match="follow each other"):
-        Split(by="time", train_to="2000-08-15", validation_to="2000-04-15")  # type: ignore[arg-type]
+        Split(by="time", train_to="2000-08-15", validation_to="2000-04-15")
 
 
 def test_images_without_dates_cannot_be_split_by_time() -> None:
-    split = Split(by="time", train_to="2000-04-15", validation_to="2000-08-15")  # type: ignore[arg-type]
+    split = Split(by="time", train_to="2000-04-15", validation_to="2000-08-15")
     with pytest.raises(ConfigurationError, match="have no dates"):
         split_series(split, [series("a", dated=False)], {"a": 0})
 
 
 def test_an_evaluation_leaves_out_the_time_that_the_model_saw() -> None:
-    split = Split(by="time", train_to="2000-04-15", validation_to="2000-08-15")  # type: ignore[arg-type]
+    split = Split(by="time", train_to="2000-04-15", validation_to="2000-08-15")
     seen = split_series(split, [series("a")], {"a": 0})
     same = without_what_was_seen(untrained(["a"], tested=True), seen=seen)
     assert [period_of(same, day) for day in ("2000-03-01", "2000-08-15", "2000-08-16")] == ["", "", "test"]

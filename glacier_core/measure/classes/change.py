@@ -7,9 +7,7 @@ from numpy.typing import NDArray
 
 from glacier_core.cube import IGNORED
 from glacier_core.errors import DataError
-
-MOST_CLASSES = 15
-"""Codes of change are one byte: first class times the number of classes, plus the second."""
+from glacier_core.recipes.classes import MOST_CLASSES
 
 
 def class_areas(codes: NDArray[np.uint8], pixel_area: NDArray[np.float64], *, classes: int) -> list[float]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,8 @@ SPREADS = (0.03, 0.06, 0.12, 0.25)
 POWERS = (1.0, 2.0, 4.0)
 EDGE_SMOOTHING_PX = 1.5
 TUNING_IMAGES = 12
+MOST_PIXELS = 400**2
+"""A larger image is made smaller first: a path through it takes a second for each of these."""
 POINTS = 100
 CORRIDOR = 0.15
 FEWEST_POINTS = 8
@@ -56,10 +58,15 @@ class FrontBaseline:
 
     def apply(self, image: Image) -> Line:
         """The front in an image (y, x), NaN where nothing was seen."""
-        prior = np.array(self.mean) * np.array(image.shape)
+        if self.name == "mean_front":
+            return np.asarray(np.array(self.mean) * np.array(image.shape))
+        small, factor = _smaller(image)
+        prior = np.array(self.mean) * np.array(small.shape)
         if self.name == "sobel_path":
-            return _sobel_path(image, prior, spread=self.spread, power=self.power)
-        return _otsu(image, prior) if self.name == "otsu" else prior
+            line = _sobel_path(small, prior, spread=self.spread, power=self.power)
+        else:
+            line = _otsu(small, prior)
+        return (line + 0.5) * factor - 0.5 if factor > 1 else line
 
     def describe(self) -> str:
         """The rule in words."""
@@ -79,26 +86,31 @@ class FrontBaseline:
         return cls(name=str(value["name"]), mean=mean, spread=float(value["spread"]), power=float(value["power"]))
 
 
-def fit_front_baselines(samples: Sequence[tuple[Image, Line]]) -> list[FrontBaseline]:
+def fit_front_baselines(
+    fronts: Sequence[tuple[Line, tuple[int, int]]], image: Callable[[int], Image]
+) -> list[FrontBaseline]:
     """Rules fitted to training images.
 
     Args:
-        samples: images (y, x) and their true fronts, all walked in the same direction (see `labels.fronts.oriented`).
+        fronts: true fronts, all walked in the same direction (see `labels.fronts.oriented`), and rows and columns of
+            their images.
+        image: reads the image (y, x) of a front by its number; called for `TUNING_IMAGES` of them at most.
 
     Raises:
         DataError: there is no image.
     """
-    if not samples:
+    if not fronts:
         raise DataError("there is no training image to fit front baselines to", expected="at least one")
-    lines = np.stack([_parts(line) / np.array(image.shape) for image, line in samples])
+    lines = np.stack([_parts(line) / np.array(shape) for line, shape in fronts])
     mean = tuple((float(row), float(column)) for row, column in lines.mean(axis=0))
     # every n-th image stands for the others: paths take time
-    chosen = samples[:: max(1, -(-len(samples) // TUNING_IMAGES))]
+    every = max(1, -(-len(fronts) // TUNING_IMAGES))
+    chosen = [(image(number), fronts[number][0]) for number in range(0, len(fronts), every)]
     rules = [
         FrontBaseline("sobel_path", mean, spread=spread, power=power)
         for spread, power in itertools.product(SPREADS, POWERS)
     ]
-    best = min(rules, key=lambda rule: sum(compare_fronts(rule.apply(image), line).symmetric for image, line in chosen))
+    best = min(rules, key=lambda rule: sum(compare_fronts(rule.apply(seen), line).symmetric for seen, line in chosen))
     return [best, FrontBaseline("mean_front", mean), FrontBaseline("otsu", mean)]
 
 
@@ -106,6 +118,19 @@ def _parts(line: Line) -> Line:
     along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(line, axis=0).T))])
     wanted = np.linspace(0.0, along[-1], POINTS)
     return np.stack([np.interp(wanted, along, line[:, axis]) for axis in (0, 1)], axis=1)
+
+
+def _smaller(image: Image) -> tuple[Image, int]:
+    """The means of square blocks of an image that would take a path too long, and the blocks' side."""
+    factor = math.ceil(math.sqrt(image.size / MOST_PIXELS))
+    if factor < 2:
+        return image, 1
+    height, width = (length // factor for length in image.shape)
+    blocks = image[: height * factor, : width * factor].reshape(height, factor, width, factor)
+    seen = np.isfinite(blocks)
+    count = seen.sum(axis=(1, 3))
+    total = np.where(seen, blocks, 0).sum(axis=(1, 3), dtype=np.float64)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32), factor
 
 
 def _filled(image: Image) -> Image:

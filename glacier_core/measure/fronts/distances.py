@@ -1,12 +1,14 @@
 """How far a predicted calving front is from the true one, in pixels.
 
 - `symmetric`: mean distance of the predicted from the true line and of the true from the predicted one, halved.
+- `directed`: the first of the two alone, mean distance of the predicted from the true line. It tells how far off the
+  predicted line is and nothing of what it leaves out, so that it stands beside the symmetric one, not for it.
 - `pooled`: the mean distance error of CaFFe (Gourmelon et al. 2022, doi 10.5194/essd-14-4287-2022): all distances of
   all images, from front pixels of either line to the nearest of the other, divided by their number, so that long
   fronts weigh more. Images without a predicted front do not enter; they are counted.
 - `along`: Mohajerani et al. 2019 (doi 10.3390/rs11010074): both lines are cut into 1000 points of equal spacing, from
   the same end; the mean distance of points of the same number. (The authors first cut off what lies within 500 m of
-  the fjord's walls, which is left to the caller.)
+  the fjord's walls; nobody does so here: images do not tell where the walls are.)
 - `hausdorff95`: the larger of the two 95th percentiles of distances (Huttenlocher et al. 1993, doi 10.1109/34.232073).
 """
 
@@ -37,6 +39,10 @@ class FrontError:
 
     symmetric: float
     """Mean of the two mean distances."""
+    directed: float
+    """Mean distance of the predicted line's points from the true line."""
+    directed_points: int
+    """Number of those points."""
     along: float
     """Mean distance of points at the same fraction of either line's length."""
     hausdorff95: float
@@ -71,6 +77,8 @@ def compare_fronts(predicted: Line, true: Line) -> FrontError:
     back = np.asarray(cKDTree(found).query(drawn)[0])
     return FrontError(
         symmetric=float((there.mean() + back.mean()) / 2),
+        directed=float(there.mean()),
+        directed_points=len(there),
         along=_along(predicted, true),
         hausdorff95=float(max(np.quantile(there, 0.95), np.quantile(back, 0.95))),
         total=float(there.sum() + back.sum()),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from glacier_core.labels.fronts import length_of, resample, trace
+from glacier_core.labels.fronts import Upstream, length_of, resample, trace
 from glacier_core.measure.fronts.paths import least_cost_path
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ SHORTEST = 0.1
 """Lines shorter than this part of the image's shorter side are taken for noise while a lower probability may do."""
 LEAST_SUPPORT = 0.001
 """Below this probability the network tells nothing, and the path of least cost is taken."""
+NEAR_PX = 5
+"""Both sides of a front are looked for in a window of so many pixels."""
 PRESENCE = 0.05
 """Keeps the cost of a pixel without any evidence finite: it is twenty times that of a certain one."""
 
@@ -58,11 +60,12 @@ def front_of_sides(
     presence: float,
     largest_gap: float,
     smoothing: float = 0.0,
+    upstream: Upstream = "down",
 ) -> Line:
     """The line on which the ocean's side of the front gives way to the glacier's, where either is likely.
 
     An image in which no front is that likely is asked again at half the probability, and in the end gives the path of
-    least cost from its left to its right edge: a front is always found.
+    least cost from edge to edge, across the flow: a front is always found. `probability_along` tells what it is worth.
 
     Args:
         ocean: (y, x) probability of the ocean's side.
@@ -70,6 +73,7 @@ def front_of_sides(
         presence: least probability of both sides together.
         largest_gap: pieces of the line that are further apart, in pixels, are not joined.
         smoothing: standard deviation of the smoothing along the line, in pixels.
+        upstream: edge of the image that the glacier comes from.
     """
     likely, difference = ocean + glacier, glacier - ocean
     support = presence
@@ -79,10 +83,17 @@ def front_of_sides(
         if length_of(line) >= _shortest(ocean.shape):
             return smoothed(line, smoothing)
         support /= 2
-    return smoothed(least_cost_path(1.0 / (PRESENCE + 4 * ocean * glacier)), smoothing)
+    return smoothed(_across(1.0 / (PRESENCE + 4 * ocean * glacier), upstream), smoothing)
 
 
-def front_of_band(band: NDArray[np.floating], *, presence: float, largest_gap: float, smoothing: float = 0.0) -> Line:
+def front_of_band(
+    band: NDArray[np.floating],
+    *,
+    presence: float,
+    largest_gap: float,
+    smoothing: float = 0.0,
+    upstream: Upstream = "down",
+) -> Line:
     """The middle of a band of high front probability; always one, as of `front_of_sides`.
 
     Args:
@@ -90,6 +101,7 @@ def front_of_band(band: NDArray[np.floating], *, presence: float, largest_gap: f
         presence: least probability of what belongs to it.
         largest_gap: pieces that are further apart, in pixels, are not joined.
         smoothing: standard deviation of the smoothing along the line, in pixels.
+        upstream: edge of the image that the glacier comes from.
     """
     support = presence
     while support >= LEAST_SUPPORT:
@@ -98,7 +110,35 @@ def front_of_band(band: NDArray[np.floating], *, presence: float, largest_gap: f
             first, last = ((int(row), int(column)) for row, column in (rough[0], rough[-1]))
             return smoothed(least_cost_path(1.0 / (PRESENCE + band) ** 2, ends=([first], [last])), smoothing)
         support /= 2
-    return smoothed(least_cost_path(1.0 / (PRESENCE + band) ** 2), smoothing)
+    return smoothed(_across(1.0 / (PRESENCE + band) ** 2, upstream), smoothing)
+
+
+def likely_between(ocean: NDArray[np.floating], glacier: NDArray[np.floating]) -> NDArray[np.floating]:
+    """How likely a front is at each pixel (y, x): both of its sides have to be near, each with half of it or more.
+
+    Where `front_of_sides` finds a line with a probability, this is at least as large along it.
+
+    Args:
+        ocean: (y, x) probability of the ocean's side.
+        glacier: (y, x) probability of the glacier's side.
+    """
+    from scipy.ndimage import maximum_filter
+
+    near = [np.asarray(maximum_filter(side, size=NEAR_PX)) for side in (ocean, glacier)]
+    return np.asarray(np.minimum(1.0, 2 * np.minimum(*near)))
+
+
+def probability_along(line: Line, likely: NDArray[np.floating]) -> float:
+    """What the network says of a line's surroundings: the median over its points. Below `presence` it is a guess.
+
+    Args:
+        line: (n, 2) row and column.
+        likely: (y, x) probability of the front's surroundings.
+    """
+    if not len(line):
+        return 0.0
+    rows, columns = np.clip(np.round(line).astype(int), 0, np.array(likely.shape) - 1).T
+    return float(np.median(likely[rows, columns]))
 
 
 def smoothed(line: Line, sigma: float) -> Line:
@@ -118,6 +158,13 @@ def smoothed(line: Line, sigma: float) -> Line:
     before, after = 2 * dense[0] - dense[reach:0:-1], 2 * dense[-1] - dense[-2 : -2 - reach : -1]
     smooth = gaussian_filter1d(np.concatenate([before, dense, after]), sigma / step, axis=0, mode="nearest")
     return np.asarray(smooth[len(before) : len(before) + len(dense)], dtype=np.float64)
+
+
+def _across(cost: NDArray[np.floating], upstream: Upstream) -> Line:
+    """The path of least cost across the flow."""
+    if upstream in ("left", "right"):
+        return least_cost_path(cost.T)[:, ::-1]
+    return least_cost_path(cost)
 
 
 def _shortest(shape: tuple[int, ...]) -> float:

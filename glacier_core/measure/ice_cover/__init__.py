@@ -1,6 +1,6 @@
 """Monthly ice cover: baselines that any forecast must beat, and scores of fields and of members."""
 
-from glacier_core.measure.ice_cover.baselines import BASELINES, Climate, Known, fit_climate, forecast
+from glacier_core.measure.ice_cover.baselines import BASELINES, FEWEST_YEARS, Climate, Known, fit_climate, forecast
 from glacier_core.measure.ice_cover.members import (
     FEWEST_MEMBERS,
     STRETCHES,
@@ -8,11 +8,12 @@ from glacier_core.measure.ice_cover.members import (
     choose_stretch,
     crps,
     interval_of,
+    level_of,
     member_sums,
     stretched,
 )
 from glacier_core.measure.ice_cover.months import MONTHS, MonthlySeries, carried_on, month_name, month_number
-from glacier_core.measure.ice_cover.scores import FieldSums, field_sums, similarity_map
+from glacier_core.measure.ice_cover.scores import FieldSums, field_sums
 from glacier_core.measure.ice_cover.summary import (
     FIELD_METRICS,
     MAIN,
@@ -25,6 +26,7 @@ from glacier_core.measure.ice_cover.summary import (
 __all__ = [
     "BASELINES",
     "FEWEST_MEMBERS",
+    "FEWEST_YEARS",
     "FIELD_METRICS",
     "MAIN",
     "MONTHS",
@@ -43,11 +45,11 @@ __all__ = [
     "forecast",
     "gain_over",
     "interval_of",
+    "level_of",
     "member_scores_of",
     "member_sums",
     "month_name",
     "month_number",
     "scores_of",
-    "similarity_map",
     "stretched",
 ]

@@ -6,8 +6,7 @@ Each field gives plain sums, so that months pool, and so that a bootstrap of who
 - IIEE, the integrated ice-edge error: the area where forecast and observation disagree on whether there is ice, in its
   parts overestimated and underestimated (Goessling et al. 2016, doi:10.1002/2015GL067232). As a fraction it is divided
   by the observed extent. The extent error is their difference; binary accuracy the area where both agree.
-- SSIM: Wang et al. 2004, doi:10.1109/TIP.2003.819861 (Gaussian window, sigma 1.5, 11 x 11 pixels), its map averaged by
-  cell area.
+- SSIM: the map of `glacier_core.measure.similarity`, averaged by cell area.
 
 Shapes: P cells, H rows, W columns.
 """
@@ -23,10 +22,6 @@ from numpy.typing import NDArray
 from glacier_core.errors import DataError
 
 Floats = NDArray[np.float32]
-SSIM_SIGMA = 1.5
-SSIM_RADIUS = 5
-SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
-"""For values from 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -123,31 +118,3 @@ def field_sums(
         similarity=float((area * shown) @ alike),
         similarity_area=float(area @ shown),
     )
-
-
-def similarity_map(forecast_HW: Floats, observed_HW: Floats) -> Floats:  # noqa: N803 - shape suffixes
-    """SSIM at each pixel, (H, W); NaN where the window reaches a pixel that either does not know.
-
-    Args:
-        forecast_HW: fractions; NaN where nothing is known.
-        observed_HW: likewise.
-    """
-    from scipy.ndimage import gaussian_filter, minimum_filter
-
-    known = np.isfinite(forecast_HW) & np.isfinite(observed_HW)
-    one, other = (np.where(known, field, 0).astype(np.float64) for field in (forecast_HW, observed_HW))
-
-    def mean(field: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(gaussian_filter(field, SSIM_SIGMA, radius=SSIM_RADIUS))
-
-    mean_one, mean_other = mean(one), mean(other)
-    # covariances of a sample of the window's size, as the reference implementation has them
-    count = (2 * SSIM_RADIUS + 1) ** 2
-    sample = count / (count - 1)
-    var_one, var_other = (sample * (mean(f * f) - m * m) for f, m in ((one, mean_one), (other, mean_other)))
-    together = sample * (mean(one * other) - mean_one * mean_other)
-    found = ((2 * mean_one * mean_other + SSIM_C1) * (2 * together + SSIM_C2)) / (
-        (mean_one**2 + mean_other**2 + SSIM_C1) * (var_one + var_other + SSIM_C2)
-    )
-    whole = minimum_filter(known, size=2 * SSIM_RADIUS + 1, mode="constant", cval=False)
-    return np.where(whole, found, np.nan).astype(np.float32)

@@ -3,7 +3,8 @@
 Months of one year resemble each other, so that a bootstrap of single months would give intervals that are too narrow;
 blocks of at least twelve months are the units here (Künsch 1989, doi:10.1214/aos/1176347265), without overlap.
 
-A row is one target month at one lead: {time, lead, block, season, region, sums: {who: FieldSums}, members: MemberSums}.
+A row is one target month at one lead: {time, lead, block, season, region, sums: {who: FieldSums}, members: MemberSums
+or None}.
 """
 
 from __future__ import annotations
@@ -76,6 +77,7 @@ MEMBER_METRICS: Mapping[str, tuple[Callable[[Sums], Sums], str]] = {
     "crps": (_over("crps", "area", _MEMBER), "1"),
     "spread_skill": (lambda sums: np.sqrt(_over("variance", "squared", _MEMBER)(sums)), "1"),
     "coverage": (_over("covered", "area", _MEMBER), "1"),
+    "coverage_plain": (_over("covered_plain", "area", _MEMBER), "1"),
     "coverage_unsure": (_over("unsure_covered", "unsure", _MEMBER), "1"),
 }
 """What is told of the members."""
@@ -101,9 +103,9 @@ def scores_of(
 
 
 def member_scores_of(rows: Sequence[Row], *, resamples: int, confidence: float) -> dict[str, Score]:
-    """`<metric>/lead<n>` of the model's members."""
+    """`<metric>/lead<n>` of the model's members; leads without members that differ have none."""
     found = {}
-    for lead, own in _by_lead(rows).items():
+    for lead, own in _by_lead([row for row in rows if row["members"]]).items():
         table = _pooled(own, lambda row: [row["members"][name] for name in _MEMBER])
         for metric, (statistic, unit) in MEMBER_METRICS.items():
             found[f"{metric}/lead{lead}"] = bootstrap_sums(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from glacier_core.measure.motion.displacements import Displacements
-from glacier_core.measure.motion.given import GivenField, read_given
+from glacier_core.measure.motion.given import GivenField, given_version, read_given
 from glacier_core.measure.motion.next_frames import frame_errors
 from glacier_core.measure.motion.pairing import days_between, pairs_of
 from glacier_core.measure.motion.tracking import Tracking, track
@@ -27,6 +27,7 @@ __all__ = [
     "compare",
     "days_between",
     "frame_errors",
+    "given_version",
     "over_stable_ground",
     "pairs_of",
     "read_given",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -10,7 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from glacier_core.errors import ConfigurationError
 from glacier_core.grids import Grid
+from glacier_core.sources.remote import first_line
+from glacier_core.sources.series import file_version
 from glacier_core.sources.velocity import open_velocity
 
 NODATA_M_PER_YR = 1e5
@@ -50,6 +54,43 @@ class GivenField:
         row, column = row.clip(0, self.grid.height - 1), column.clip(0, self.grid.width - 1)
         east, north = (np.where(inside, part[row, column], np.float32(np.nan)) for part in (self.east, self.north))
         return east, north
+
+
+def given_version(location: str | Path, *, files: str = "*") -> list[list[str]]:
+    """What tells that a given field is another than before: the state of its files; at a URL, a datacube's metadata.
+
+    Args:
+        location: as for `read_given`.
+        files: likewise.
+
+    Raises:
+        ConfigurationError: a URL cannot be read.
+    """
+    text = str(location).rstrip("/")
+    if "://" in text:
+        return [[text, _metadata_digest(text)]]
+    path = Path(text)
+    if not path.is_dir():
+        return [[path.name, file_version(path)]]
+    found = path.rglob("*") if path.suffix == ".zarr" else path.glob(files)
+    return [[str(each.relative_to(path)), file_version(each)] for each in sorted(found) if each.is_file()]
+
+
+def _metadata_digest(url: str) -> str:
+    """Digest of the metadata of a Zarr group: pairs that are added change its shape."""
+    import fsspec
+
+    reason = "it holds no Zarr metadata"
+    for name in ("zarr.json", ".zmetadata"):
+        try:
+            with fsspec.open(f"{url}/{name}", "rb") as file:
+                return hashlib.sha256(file.read()).hexdigest()
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, ImportError, RuntimeError) as error:
+            reason = first_line(error)
+            break
+    raise ConfigurationError(f"{url} cannot be opened ({reason})", expected="a Zarr datacube")
 
 
 def read_given(

@@ -24,8 +24,11 @@ from glacier_core.measure.motion.displacements import Displacements
 NMAD = 1.4826
 """What makes the median absolute deviation of a normal distribution its standard deviation."""
 
+RAYLEIGH = 0.8493
+"""What makes the median length of normal errors in two directions the standard deviation of one: 1/sqrt(2 ln 2)."""
+
 OUTLIER = 3.0
-"""Pairs farther from the median of all pairs than this many of their NMAD do not count."""
+"""Pairs farther from the median of all pairs than this many of their spreads do not count."""
 
 LEAST_SPREAD_PX = 0.05
 """Disagreement of pairs, in pixels of displacement, that makes none of them an outlier."""
@@ -44,7 +47,8 @@ class Velocities:
     vy: NDArray[np.float32]
     """(n, m), down, px/day."""
     spread: NDArray[np.float32]
-    """(n, m), NMAD of the pairs' velocities around it, px/day; NaN below three pairs."""
+    """(n, m), scatter of the pairs around their median as the standard deviation of a component, px/day; NaN below
+    three pairs."""
     pairs: NDArray[np.int32]
     """(n, m), number of pairs that count."""
 
@@ -128,7 +132,7 @@ def average(fields: Sequence[Displacements], *, days: Sequence[float], fewest_pa
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=RuntimeWarning)
         distance = np.hypot(vx - np.nanmedian(vx, axis=0), vy - np.nanmedian(vy, axis=0))
-        spread = NMAD * np.nanmedian(distance, axis=0)
+        spread = RAYLEIGH * np.nanmedian(distance, axis=0)
     allowed = OUTLIER * np.maximum(spread, LEAST_SPREAD_PX / separation)
     kept = np.isfinite(vx) & (np.nan_to_num(distance, nan=np.inf) <= allowed)
     count = kept.sum(axis=0)

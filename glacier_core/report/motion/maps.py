@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 WIDTH_IN = 10.0
 WIDE = 1.25
 """Images wider than so many times their height have their two maps one above the other."""
+LEFT_IN, BOTTOM_IN, SIDE_IN, EDGE_IN = 0.65, 0.5, 1.55, 0.85
+"""Room left of and below a map; beside it in all, for the colour bar; above and below it in all."""
 DPI = 150
 ARROWS_ALONG = 34
 """Arrows along the longer side, at most."""
@@ -64,24 +66,42 @@ def draw_velocity(path: Path, shown: VelocityMap) -> None:
 
     height, width = shown.image.shape
     stacked = width > WIDE * height
-    tall = WIDTH_IN * (0.86 if stacked else 0.38) * height / width + 0.7
+    across = (WIDTH_IN if stacked else WIDTH_IN / 2) - SIDE_IN
+    # a map's place and its colour bar's are stated: matplotlib's own layouts take seconds a picture
+    tall = across * height / width
+    page = WIDTH_IN, (1 + stacked) * (tall + EDGE_IN)
+    corners = ((0.0, tall + EDGE_IN), (0.0, 0.0)) if stacked else ((0.0, 0.0), (WIDTH_IN / 2, 0.0))
     with mpl.rc_context({**STYLE, "axes.grid": False}):
-        figure = Figure(figsize=(WIDTH_IN, (1 + stacked) * tall), layout="constrained")
-        upper, lower = figure.subplots(2, 1) if stacked else figure.subplots(1, 2)
+        figure = Figure(figsize=page)
+        upper, lower = (
+            [
+                figure.add_axes(
+                    (
+                        (left + LEFT_IN + start) / page[0],
+                        (bottom + BOTTOM_IN) / page[1],
+                        wide / page[0],
+                        tall / page[1],
+                    )
+                )
+                for start, wide in ((0.0, across), (across + 0.1, 0.12))
+            ]
+            for left, bottom in corners
+        )
         speed = np.hypot(shown.right, shown.down)
         _layer(figure, upper, shown, speed, f"speed, {shown.unit}")
-        _arrows(upper, shown)
-        _length(upper, shown)
-        upper.set_title(shown.title)
-        _layer(figure, lower, shown, shown.spread, f"NMAD, {shown.unit}", colours="cividis")
-        lower.set_title("how far the pairs disagree")
-        figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.1, metadata={"Software": None})
+        _arrows(upper[0], shown)
+        _length(upper[0], shown)
+        upper[0].set_title(shown.title)
+        _layer(figure, lower, shown, shown.spread, f"scatter, {shown.unit}", colours="cividis")
+        lower[0].set_title("how far the pairs disagree")
+        figure.savefig(path, dpi=DPI, metadata={"Software": None})
 
 
 def _layer(
-    figure: Any, axes: Any, shown: VelocityMap, values: NDArray[np.float32], label: str, *, colours: str = "viridis"
+    figure: Any, places: Any, shown: VelocityMap, values: NDArray[np.float32], label: str, *, colours: str = "viridis"
 ) -> None:
     height, width = shown.image.shape
+    axes, beside = places
     low, high = _limits(shown.image, 1, 99)
     axes.set_facecolor(FAINT)
     axes.imshow(shown.image, cmap="gray", vmin=low, vmax=high + (high - low) * 0.4, interpolation="nearest")
@@ -93,7 +113,7 @@ def _layer(
     axes.set_ylim(height - 0.5, -0.5)
     axes.set_xlabel("columns, px", color=MUTED)
     axes.set_ylabel("rows, px", color=MUTED)
-    bar = figure.colorbar(drawn, ax=axes, fraction=0.035, pad=0.015, extend="max")
+    bar = figure.colorbar(drawn, cax=beside, extend="max")
     bar.set_label(label)
     bar.outline.set_visible(False)
 
@@ -111,7 +131,7 @@ def _arrows(axes: Any, shown: VelocityMap) -> None:
     if not known.any() or not np.nanmax(speed) > 0:
         return
     spacing = every * (shown.columns[1] - shown.columns[0]) if len(shown.columns) > 1 else 10.0
-    longest = float(np.nanpercentile(speed, 98))
+    longest = max(float(np.nanpercentile(speed, 98)), 1e-9)
     axes.quiver(
         columns[part][known],
         rows[part][known],

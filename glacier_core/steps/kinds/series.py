@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from glacier_core.errors import ConfigurationError, UnitError
+from glacier_core.errors import ConfigurationError, UnitError, WithheldError
 from glacier_core.recipes import LearningRecipe
 from glacier_core.steps import splitting
 from glacier_core.steps.cube_building import Building
-from glacier_core.steps.cubing import build_cube, series_of
+from glacier_core.steps.cubing import CUBE, build_cube, series_of
 from glacier_core.steps.kinds.contract import Entry, Kind, Row, Survey
 from glacier_core.steps.plans import Plan, Purpose
 from glacier_core.steps.running import Step, log, reference
@@ -19,6 +19,9 @@ from glacier_core.units import SeriesUnit
 
 if TYPE_CHECKING:
     from glacier_core.sources.series import Series
+
+
+SEASONS = ("DJF", "MAM", "JJA", "SON")
 
 
 class SeriesKind(Kind):
@@ -141,8 +144,23 @@ class SeriesKind(Kind):
         return reference(build_cube(step, building, files=self._files))
 
     def prepare(self, step: Step, plan: Plan, unit: SeriesUnit, entry: Entry) -> str:
-        """The cube itself; a kind that makes features of it makes them here."""
-        return str(entry["refs"]["ingest"])
+        """The cube itself; a kind that makes features of it makes them here.
+
+        Raises:
+            WithheldError: ingest had to leave out images, and those that remain are too few.
+        """
+        from glacier_core.cube import IMAGERY, open_pixels
+
+        needed, ingested = self.frames_needed(plan.recipe), str(entry["refs"]["ingest"])
+        if needed > 1:
+            count = open_pixels(step.read(ingested).path(CUBE)).layout(IMAGERY).shape[0]
+            if count < needed:
+                raise WithheldError(
+                    f"{unit.name}: {count} of {len(unit.frames)} images could be used",
+                    expected=f"at least {needed}",
+                    do="see what ingest said of the others",
+                )
+        return ingested
 
     def unseen(self, rows: Sequence[Row], split: Mapping[str, Any]) -> list[Row]:
         """See `Kind.unseen`; a row of a split by time has the key `time`."""
@@ -178,7 +196,7 @@ class SeriesKind(Kind):
 
 
 def metres_per_pixel(grid: Any, recipe: Any) -> float | None:
-    """Size of a pixel in metres; None where neither a CRS nor the recipe tells it.
+    """Size of a pixel in metres: by a projected CRS, else as the recipe states it; None where neither tells.
 
     Args:
         grid: the unit's `Grid`.
@@ -190,9 +208,13 @@ def metres_per_pixel(grid: Any, recipe: Any) -> float | None:
         crs = CRS.from_user_input(grid.crs)
         if not crs.is_geographic:
             return float(abs(grid.resolution) * crs.axis_info[0].unit_conversion_factor)
-        return None
     stated = getattr(recipe.imagery, "pixel_size_m", None)
     return None if stated is None else float(stated)
+
+
+def season_of(month: int) -> str:
+    """The quarter that a month (1 to 12) lies in: DJF, MAM, JJA or SON."""
+    return SEASONS[month % 12 // 3]
 
 
 def _said(name: str, text: str) -> None:

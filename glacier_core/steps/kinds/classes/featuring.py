@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,10 +50,15 @@ def prepared(step: Step, plan: Plan, unit: SeriesUnit, entry: Mapping[str, Any])
     """The unit's cube of features; its reference."""
     recipe: ClassesRecipe = plan.recipe
     cube = step.read(entry["refs"]["ingest"])
-    heights = _height_files(step, recipe, unit, plan.shared["catalog"])
+    simulated = recipe.terrain is not None and not (recipe.terrain.files or recipe.terrain.collection)
+    truth = truths.simulated_truth(step, recipe) if simulated else ""
+    heights = _height_files(recipe, unit, plan.shared["catalog"]) if not simulated else []
 
     def make(attempt: Any) -> None:
-        told = _write(recipe, unit, cube.path(CUBE), attempt.path(FEATURES), heights)
+        with ExitStack() as stack:
+            folders = [stack.enter_context(step.read(truth).local())] if truth else []
+            files = [*heights, *(str(path) for folder in folders for path in sorted((folder / "dem").glob("*.tif")))]
+            told = _write(recipe, unit, cube.path(CUBE), attempt.path(FEATURES), files)
         attempt.write_json("features.json", told)
 
     part = {
@@ -60,19 +66,18 @@ def prepared(step: Step, plan: Plan, unit: SeriesUnit, entry: Mapping[str, Any])
         "terrain": recipe.terrain.model_dump(mode="json") if recipe.terrain else None,
         "heights": [_state(path) for path in heights],
     }
-    return reference(step.build("prepare", part=part, inputs=[reference(cube)], make=make))
+    inputs = [reference(cube), *([truth] if truth else [])]
+    return reference(step.build("prepare", part=part, inputs=inputs, make=make))
 
 
-def _height_files(step: Step, recipe: ClassesRecipe, unit: SeriesUnit, catalog: str) -> list[str]:
-    """Paths or links of the DEMs of a unit."""
+def _height_files(recipe: ClassesRecipe, unit: SeriesUnit, catalog: str) -> list[str]:
+    """Paths or links of the DEMs of a unit, where they are not the simulation's."""
     if recipe.terrain is None:
         return []
     if recipe.terrain.collection and isinstance(recipe.imagery, StacScenes):
         from glacier_core.sources.dem import find_dems
 
         return find_dems(catalog or recipe.path(recipe.imagery.catalog), recipe.terrain.collection, unit.grid)
-    if not recipe.terrain.files:
-        return sorted(map(str, Path(step.read(truths.simulated_truth(step, recipe)).path("dem")).glob("*.tif")))
     pattern = recipe.terrain.files.replace("{place}", unit.name)
     found = sorted(str(path) for path in Path(recipe.data).glob(pattern) if path.is_file())
     if not found:

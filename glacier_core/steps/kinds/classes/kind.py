@@ -34,14 +34,7 @@ class ClassesKind(SeriesKind):
 
     def places(self, recipe: ClassesRecipe, series: Sequence[Series]) -> dict[str, int]:
         """See `SeriesKind.places`; series that the recipe says to overlap share a place."""
-        found = super().places(recipe, series)
-        for group in recipe.overlapping:
-            # a part of the data may be evaluated alone
-            numbers = {found[name] for name in group if name in found}
-            if numbers:
-                found = {name: min(numbers) if number in numbers else number for name, number in found.items()}
-        order = {number: index for index, number in enumerate(sorted(set(found.values())))}
-        return {name: order[number] for name, number in found.items()}
+        return splitting.joined(super().places(recipe, series), recipe.overlapping)
 
     def inputs(self, recipe: ClassesRecipe) -> dict[str, Any]:
         """See `Kind.inputs`."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,23 +76,37 @@ class Labeller:
         )
         told = []
         frames = list(zip([str(name) for name in opened["frame"].values], opened["time"].values, strict=True))
-        with writer:
+        with writer, self._simulated() as truth:
             for first in range(0, len(frames), writer.block[0]):
                 shown = frames[first : first + writer.block[0]]
                 codes = np.empty((len(shown), 1, *unit.grid.shape), np.float32)
                 for number, (frame, time) in enumerate(shown):
-                    found, about = self._classes(unit, cube, frame, str(time)[:19] if dated else "")
+                    found, about = self._classes(unit, cube, frame, str(time)[:19] if dated else "", truth)
                     codes[number, 0] = np.where(found == IGNORED, np.nan, found.astype(np.float32))
                     counts = class_counts(found, classes=len(self._recipe.classes))
                     told.append({"frame": frame, "counts": counts, **about})
                 writer.write(slice(first, first + len(shown)), slice(None), slice(None), codes)
         if not any(sum(found["counts"]) for found in told):
-            raise WithheldError(f"{unit.name} has no labelled pixel")
+            absent = f": {told[0]['absent']} is not there" if "absent" in told[0] else ""
+            raise WithheldError(f"{unit.name} has no labelled pixel{absent}")
         attempt.write_json(TOLD, told)
 
-    def _classes(self, unit: SeriesUnit, cube: str, frame: str, time: str) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+    @contextmanager
+    def _simulated(self) -> Iterator[Path | None]:
+        """The folder of the simulation's classes, on this machine; None where the truth is another."""
+        if not self._truth:
+            yield None
+            return
+        with self._step.read(self._truth).local() as folder:
+            yield folder / "classes"
+
+    def _classes(
+        self, unit: SeriesUnit, cube: str, frame: str, time: str, truth: Path | None
+    ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
         """Classes (y, x) of one image, and how old the truth is; `time` is empty where none is known."""
-        from glacier_core.cube import open_pixels
+        import numpy as np
+
+        from glacier_core.cube import IGNORED, open_pixels
         from glacier_core.labels.classes import classes_of_mask, read_class_raster
 
         labels, last = self._recipe.labels, len(self._recipe.classes) - 1
@@ -100,7 +115,11 @@ class Labeller:
             return self._of_outlines(unit, time)
         if labels.mask:
             return classes_of_mask(open_pixels(cube).read(labels.mask), inside=last), fresh
-        return read_class_raster(self._raster(unit, frame, time), unit.grid, ids=self._ids()), fresh
+        path = truth / f"{frame}.tif" if truth else self._raster(unit, frame, time)
+        if not path.is_file():
+            # a year that nobody mapped
+            return np.full(unit.grid.shape, IGNORED, np.uint8), {**fresh, "age_days": None, "absent": path.name}
+        return read_class_raster(path, unit.grid, ids=self._ids()), fresh
 
     def _ids(self) -> dict[int, int]:
         """Number in a raster -> number of the class."""
@@ -114,8 +133,6 @@ class Labeller:
         return {number: order.index(name) for number, name in names.items() if name in order}
 
     def _raster(self, unit: SeriesUnit, frame: str, time: str) -> Path:
-        if self._truth:
-            return Path(self._step.read(self._truth).path("classes")) / f"{frame}.tif"
         pattern = self._recipe.labels.raster.replace("{place}", unit.name).replace("{frame}", frame)
         if "{year}" in pattern and not time:
             raise ConfigurationError("labels.raster has {year}, and the images have no dates", do="leave {year} out")

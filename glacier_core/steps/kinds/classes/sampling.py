@@ -32,8 +32,10 @@ MOST_FITTED = 400
 
 
 def part_of(plan: Plan, unit: Any, time: str) -> str:
-    """The part that an image of a unit serves."""
-    return period_of(plan.split, time) if plan.split["by"] == "time" else str(unit.part)
+    """The part that an image of a unit serves; none where the model that is evaluated was fitted on its time."""
+    if plan.split["by"] in ("time", "none"):
+        return period_of(plan.split, time)
+    return str(unit.part)
 
 
 def channel_names(channels: Sequence[str], dates: int) -> tuple[str, ...]:
@@ -128,7 +130,9 @@ def _member(
     """One network, trained from a seed of its own."""
     from glacier_core.training import train
 
-    training = recipe.training.model_copy(update={"seed": recipe.training.seed + number})
+    # seeds that follow each other share no network
+    seed = recipe.training.seed * recipe.members + number
+    training = recipe.training.model_copy(update={"seed": seed})
 
     def told(epoch: int, found: dict[str, float]) -> None:
         track(number * training.epochs + epoch, found)

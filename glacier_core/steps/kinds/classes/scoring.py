@@ -15,16 +15,17 @@ from glacier_core.steps.kinds.classes.labelling import LABELS, TOLD
 from glacier_core.steps.kinds.classes.predicting import PREDICTION, predicted
 from glacier_core.steps.kinds.classes.sampling import part_of
 from glacier_core.steps.kinds.contract import Entry, Row
+from glacier_core.steps.kinds.series import season_of
 from glacier_core.steps.networks import Network
 from glacier_core.steps.plans import Plan
 from glacier_core.steps.running import Step, log
+from glacier_core.steps.splitting import place_names
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from glacier_core.measure.classes import ClassicalMap
 
-SEASONS = ("DJF", "MAM", "JJA", "SON")
 STRATA = ("season", "sensor", "series")
 FEWEST_OF_STRATUM = 2
 """A stratum is told where there are at least so many."""
@@ -156,7 +157,7 @@ def cases_of(step: Step, plan: Plan, entries: Sequence[Entry], part: str, networ
     """The labelled images of a part."""
     from glacier_core.cube import IMAGERY, open_cube, open_pixels
 
-    first_of_place = {plan.units[name].place: name for name in sorted(plan.units, reverse=True)}
+    place_of = place_names(plan.units)
     for entry in entries:
         unit = plan.units[entry["unit"]]
         stamps = dict(zip(unit.frames, unit.times, strict=True))
@@ -179,7 +180,7 @@ def cases_of(step: Step, plan: Plan, entries: Sequence[Entry], part: str, networ
             at = slice(number, number + 1)
             frame = told[number]["frame"]
             yield Case(
-                unit=first_of_place[unit.place],
+                unit=place_of[unit.name],
                 series=unit.name,
                 frame=frame,
                 time=stamps.get(frame, "") if cube.attrs["dated"] else "",
@@ -228,7 +229,7 @@ def _row(plan: Plan, case: Case, rules: Sequence[ClassicalMap]) -> dict[str, Any
         "frame": case.frame,
         "time": case.time,
         "sensor": case.sensor,
-        "season": SEASONS[int(case.time[5:7]) % 12 // 3] if case.time else "",
+        "season": season_of(int(case.time[5:7])) if case.time else "",
         "stale": case.stale,
         "clear_fraction": round(case.clear_fraction, 6),
         "matrices": {name: matrix.tolist() for name, matrix in matrices.items()},

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 PREDICTION = "prediction.zarr"
 TILE = 512
-HALO = 64
 
 
 def predicted(step: Step, entry: Mapping[str, Any], network: Network) -> str:
@@ -30,7 +29,7 @@ def predicted(step: Step, entry: Mapping[str, Any], network: Network) -> str:
         write_cube(attempt.path(PREDICTION), _probability(network, image, str(entry["unit"])))
 
     inputs = [reference(prepared), network.reference]
-    return reference(step.build("predict", part={"tile": TILE, "halo": HALO}, inputs=inputs, make=make))
+    return reference(step.build("predict", part={"tile": TILE}, inputs=inputs, make=make))
 
 
 def _probability(network: Network, image: Any, unit: str) -> Any:
@@ -56,7 +55,7 @@ def _probability(network: Network, image: Any, unit: str) -> Any:
     def write(rows: slice, columns: slice, found: NDArray[np.float32]) -> None:
         probability[rows, columns] = found[spec.classes.index("glacier")]
 
-    predict_tiled(module, spec, shape=probability.shape, read=read, write=write, tile=TILE, halo=HALO)
+    predict_tiled(module, spec, shape=probability.shape, read=read, write=write, tile=TILE)
     probability[image["clear"].values == 0] = np.nan
     return make_cube(
         grid=grid_of(image),

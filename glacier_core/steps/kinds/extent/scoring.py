@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +42,14 @@ def write_scores(
     attempt.write_json("rows.json", rows)
     attempt.write_json("calibration.json", fitted.to_json())
     attempt.write_json("scores.json", summary(rows, measure=measure, baselines=fitted.names()))
+
+
+STRATIFIED = ("iou/glacier", "f1/glacier", "area_error/mean")
+"""What is also told by stratum."""
+REGION = re.compile(r"RGI(?:60-|2000-v[\d.]+-[GC]-)(?P<region>\d\d)")
+"""The first-order region in an RGI id, of version 6 or 7."""
+SIZES_KM2 = ((1.0, "below_1_km2"), (5.0, "1_to_5_km2"), (math.inf, "5_km2_or_more"))
+"""Upper ends of the classes of true area, and their names."""
 
 
 @dataclass(frozen=True)
@@ -132,16 +142,45 @@ def _row(case: Case, fitted: _Fitted, *, min_clear: float) -> dict[str, Any]:
 def summary(rows: Sequence[Mapping[str, Any]], *, measure: Measure, baselines: Sequence[str]) -> dict[str, Any]:
     """Scores of the model and of each baseline as the command's JSON shows them.
 
-    Units whose label is stale give `iou_stale/glacier` and a bias; the others give accuracies.
+    Units whose label is stale give `iou_stale/glacier` and a bias; the others give accuracies, which are also told for
+    each region and size class where there are several.
     """
     fresh = [row for row in rows if not row["stale"] and row["clear_fraction"] >= measure.min_clear]
     stale = [row for row in rows if row["stale"] and row["clear_fraction"] >= measure.min_clear]
     scores = {
         "model": {**_agreement(fresh, "model", measure), **_areas(fresh, measure), **_stale(stale, "model", measure)}
     }
+    for stratum, value_of in STRATA.items():
+        for value, chosen in _strata(fresh, value_of).items():
+            found = {**_agreement(chosen, "model", measure), **_areas(chosen, measure)}
+            scores["model"] |= {f"{name}@{stratum}={value}": found[name] for name in STRATIFIED}
     for name in baselines:
         scores[name] = {**_agreement(fresh, name, measure), **_stale(stale, name, measure)}
     return {"model": scores.pop("model"), "baselines": scores}
+
+
+def _strata(
+    rows: Sequence[Mapping[str, Any]], value_of: Callable[[Mapping[str, Any]], str]
+) -> dict[str, list[Mapping[str, Any]]]:
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        value = value_of(row)
+        if value:
+            found.setdefault(value, []).append(row)
+    return dict(sorted(found.items())) if len(found) > 1 else {}
+
+
+def _region(row: Mapping[str, Any]) -> str:
+    found = REGION.match(row["glacier_id"])
+    return found["region"] if found else ""
+
+
+def _size(row: Mapping[str, Any]) -> str:
+    return next(name for limit, name in SIZES_KM2 if row["true_area_km2"] < limit)
+
+
+STRATA: Mapping[str, Callable[[Mapping[str, Any]], str]] = {"region": _region, "size": _size}
+"""The stratum of a unit, by the stratum's name; empty: none."""
 
 
 def by_glacier(rows: Sequence[Mapping[str, Any]], who: str) -> dict[str, float]:

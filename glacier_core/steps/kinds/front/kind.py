@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from glacier_core.errors import ConfigurationError
 from glacier_core.recipes import Caffe, FrontRecipe
+from glacier_core.steps import splitting
 from glacier_core.steps.kinds.contract import Entry, Fitted, Row, Survey
 from glacier_core.steps.kinds.front import labelling, learning, parts, predicting, scoring
 from glacier_core.steps.kinds.front.units import pixel_metres
@@ -49,11 +50,13 @@ class FrontKind(SeriesKind):
         """Series of one glacier show one place, and so do those that the recipe calls overlapping."""
         if isinstance(recipe.imagery, Caffe) and series:
             return parts.places_by_glacier(series)
-        return parts.joined(super().places(recipe, series), recipe.overlapping)
+        return splitting.joined(super().places(recipe, series), recipe.overlapping)
 
     def split(self, recipe: FrontRecipe, series: Sequence[Series]) -> dict[str, Any]:
         """See `parts.split_fronts`."""
-        return parts.split_fronts(recipe, series, self.places(recipe, series))
+        places = self.places(recipe, series)
+        parts.require_known(places, recipe.overlapping)
+        return parts.split_fronts(recipe, series, places)
 
     def inputs(self, recipe: FrontRecipe) -> dict[str, Any]:
         """See `Kind.inputs`."""

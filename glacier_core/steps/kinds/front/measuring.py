@@ -9,8 +9,9 @@ from glacier_core.errors import WithheldError
 from glacier_core.steps.cubing import CUBE
 from glacier_core.steps.kinds.front.labelling import LABELS, labelled
 from glacier_core.steps.kinds.front.predicting import LINES
-from glacier_core.steps.kinds.front.units import pixel_metres, place_names
+from glacier_core.steps.kinds.front.units import pixel_metres
 from glacier_core.steps.running import Step, reference
+from glacier_core.steps.splitting import place_names
 from glacier_core.steps.tables import to_parquet
 
 if TYPE_CHECKING:
@@ -102,6 +103,12 @@ def drawn_of(step: Step, plan: Plan, unit: SeriesUnit) -> dict[str, NDArray[np.f
     return {frame: np.array(value["line"], dtype=np.float64) for frame, value in found.items()}
 
 
+def _guessed(step: Step, entry: Entry) -> set[str]:
+    """The images that the network sees no likely front in."""
+    found = step.read(entry["refs"]["predict"]).read_json(LINES)
+    return {frame for frame, value in found.items() if not value["sure"]}
+
+
 def years_of(times: Sequence[str]) -> list[float]:
     """Times as years and fractions of years."""
     import pandas as pd
@@ -131,14 +138,14 @@ def _rows(
 
     flow = plan.recipe.flow
     cube = open_cube(step.read(entry["refs"]["prepare"]).path(CUBE))
-    lines = lines_of(step, entry)
+    lines, guessed = lines_of(step, entry), _guessed(step, entry)
     true = step.read(label).read_json(LABELS) if label else {}
     frame_of_flow = FlowFrame(shape=unit.grid.shape, upstream=flow.upstream)
     box = flow.box_px or common_box(list(lines.values()), frame_of_flow)
     centre = sum(box) / 2 if flow.centre_px is None else flow.centre_px
     metres = pixel_metres(plan.recipe, unit.grid)
     scale = metres or 1.0
-    flags = ";".join([*["trained_on"] * trained_on, *["unpromoted"] * (not plan.promoted())])
+    flags = [*["trained_on"] * trained_on, *["unpromoted"] * (not plan.promoted())]
     sensors = cube["sensor"].values if "sensor" in cube.coords else [""] * len(cube["time"])
     rows = []
     for frame, time, sensor in zip(cube["frame"].values, cube["time"].values, sensors, strict=True):
@@ -148,7 +155,7 @@ def _rows(
         error = compare_fronts(line, np.array(drawn["line"], dtype=np.float64)).symmetric * scale if drawn else None
         rows.append(
             {
-                "place": place_names(plan)[unit.unit_id],
+                "place": place_names(plan.units)[unit.unit_id],
                 "series": unit.unit_id,
                 "image": str(frame),
                 "time": str(time)[:19],
@@ -160,7 +167,7 @@ def _rows(
                 "distance_to_drawn": error,
                 "length_unit": "m" if metres else "px",
                 "model": plan.model_name(),
-                "flags": flags,
+                "flags": ";".join([*flags, *["unsure"] * (str(frame) in guessed)]),
             }
         )
     return rows

@@ -55,8 +55,8 @@ def places_by_glacier(series: Sequence[Series]) -> dict[str, int]:
     return {each.name: number[name] for each, name in zip(series, names, strict=True)}
 
 
-def joined(places: Mapping[str, int], groups: Sequence[Sequence[str]]) -> dict[str, int]:
-    """The places, those of each group become one.
+def require_known(places: Mapping[str, int], groups: Sequence[Sequence[str]]) -> None:
+    """Training must not leak by a slip of the pen: `overlapping` names series that are there.
 
     Args:
         places: the place of each series.
@@ -65,18 +65,13 @@ def joined(places: Mapping[str, int], groups: Sequence[Sequence[str]]) -> dict[s
     Raises:
         ConfigurationError: a group names a series that is not there.
     """
-    found = dict(places)
-    for group in groups:
-        absent = [name for name in group if name not in found]
-        if absent:
-            raise ConfigurationError(
-                f"overlapping names the series '{absent[0]}', which is not among {len(found)}",
-                expected=f"one of {', '.join(sorted(found)[:10])}",
-                do="correct overlapping",
-            )
-        old = {found[name] for name in group}
-        found = {name: min(old) if place in old else place for name, place in found.items()}
-    return found
+    absent = [name for group in groups for name in group if name not in places]
+    if absent:
+        raise ConfigurationError(
+            f"overlapping names the series '{absent[0]}', which is not among {len(places)}",
+            expected=f"one of {', '.join(sorted(places)[:10])}",
+            do="correct overlapping",
+        )
 
 
 def _published(series: Sequence[Series], places: Mapping[str, int]) -> dict[str, Any]:

@@ -23,9 +23,10 @@ LINES = "lines.json"
 
 
 def predicted(step: Step, plan: Plan, entry: Mapping[str, Any], network: Network) -> str:
-    """The reference of a unit's prediction: `lines.json` is {image: {line, classes}}, `classes` the name of a picture.
+    """The reference of a unit's prediction: `lines.json` is {image: {line, classes, sure}}.
 
-    Lines are row and column of the full image; pictures hold the number of each pixel's likeliest class.
+    Lines are row and column of the full image; `classes` names a picture that holds the number of each pixel's
+    likeliest class; `sure` see `is_sure`.
     """
     prepared = step.read(entry["refs"]["prepare"])
     recipe: FrontRecipe = plan.recipe
@@ -49,7 +50,8 @@ def predicted(step: Step, plan: Plan, entry: Mapping[str, Any], network: Network
             line = line_of(probability, recipe)
             name = f"classes/{number:04d}.png"
             attempt.write_bytes(name, zones_picture(probability.argmax(axis=0).astype("uint8")))
-            found[frame] = {"line": line.round(3).tolist(), "classes": name}
+            sure = is_sure(line, probability, recipe)
+            found[frame] = {"line": line.round(3).tolist(), "classes": name, "sure": sure}
         attempt.write_json(LINES, found)
 
     part = {
@@ -134,10 +136,11 @@ def line_of(probability: NDArray[np.float32], recipe: FrontRecipe) -> NDArray[np
     from glacier_core.measure.fronts import front_of_band, front_of_sides
     from glacier_core.samples.fronts import CLASSES
 
-    rule = {
+    rule: dict[str, Any] = {
         "presence": recipe.line.presence,
         "largest_gap": recipe.line.largest_gap_px,
         "smoothing": recipe.line.smoothing_px,
+        "upstream": recipe.flow.upstream,
     }
     names = CLASSES[recipe.target.of]
     if recipe.target.of == "line":
@@ -146,3 +149,17 @@ def line_of(probability: NDArray[np.float32], recipe: FrontRecipe) -> NDArray[np
         ocean, glacier = ("ocean", "glacier") if recipe.target.of == "zones" else ("ocean_side", "glacier_side")
         line = front_of_sides(probability[names.index(ocean)], probability[names.index(glacier)], **rule)
     return oriented(line, upstream=recipe.flow.upstream)
+
+
+def is_sure(line: NDArray[np.float64], probability: NDArray[np.float32], recipe: FrontRecipe) -> bool:
+    """Whether the network says of the line's surroundings that a front is there, with `line.presence` or more."""
+    from glacier_core.measure.fronts import likely_between, probability_along
+    from glacier_core.samples.fronts import CLASSES
+
+    names = CLASSES[recipe.target.of]
+    if recipe.target.of == "line":
+        likely = probability[names.index("front")]
+    else:
+        ocean, glacier = ("ocean", "glacier") if recipe.target.of == "zones" else ("ocean_side", "glacier_side")
+        likely = likely_between(probability[names.index(ocean)], probability[names.index(glacier)])
+    return probability_along(line, likely) >= recipe.line.presence

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from glacier_core.steps.kinds.front.figures import drawn_figures
 from glacier_core.steps.kinds.front.measuring import FRONTS, RATES, lines_of
-from glacier_core.steps.kinds.front.scoring import test_images
+from glacier_core.steps.kinds.front.scoring import scored_images
+from glacier_core.steps.kinds.product_parts import model_told, table_files
 from glacier_core.steps.networks import Network
 from glacier_core.steps.provenance import lineage, withheld
 from glacier_core.steps.running import Step, reference
@@ -33,11 +34,8 @@ def write_products(step: Step, plan: Plan, entries: Sequence[Entry], aggregated:
 
     table = from_parquet(aggregated.read_bytes(FRONTS))
     rates = from_parquet(aggregated.read_bytes(RATES))
-    table.to_csv(folder / "fronts.csv", index=False)
-    (folder / FRONTS).write_bytes(aggregated.read_bytes(FRONTS))
-    rates.to_csv(folder / "rates.csv", index=False)
+    files = table_files(aggregated, folder, {"fronts": "position of every front", "rates": "advance per year"})
     done = [entry for entry in entries if entry["state"] == "done"]
-    files = [("fronts.csv", "position of every front"), (FRONTS, "the same"), ("rates.csv", "advance per year")]
     lines, items = _vectors(step, plan, done, table, folder)
     files += lines
     figures = drawn_figures(step, plan, done, table, folder)
@@ -56,7 +54,7 @@ def draw_pictures(step: Step, plan: Plan, entries: Sequence[Entry], weights: str
     """The best, the middle and the worst test image: seen, drawn, predicted."""
     from glacier_core.report.fronts import draw_comparison
 
-    found = sorted(test_images(step, plan, entries, Network(step, weights)), key=lambda one: one.distance_px)
+    found = sorted(scored_images(step, plan, entries, Network(step, weights)), key=lambda one: one.distance_px)
     names = []
     for index in sorted({0, len(found) // 2, len(found) - 1})[:PICTURES]:
         if not found:
@@ -181,12 +179,7 @@ def _page(plan: Plan, table: pd.DataFrame, rates: pd.DataFrame, *, scores: dict[
         shows="Calving fronts: where glaciers end in the ocean on each date. Not glacier area.",
         facts=facts,
         tables=tables,
-        model={
-            "name": plan.model["name"],
-            "version": plan.model["version"],
-            "alias": plan.model["alias"],
-            "promoted": plan.promoted(),
-        },
+        model=model_told(plan),
         scores=scores["model"],
         baselines=scores["baselines"],
         notes=notes,

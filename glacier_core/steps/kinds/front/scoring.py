@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from glacier_core.errors import DataError
-from glacier_core.steps.cubing import CUBE
-from glacier_core.steps.kinds.front.labelling import LABELS, box_of
+from glacier_core.steps.kinds.front.images import drawn_by, fitted_baselines, known_images, told_of, window_of
+from glacier_core.steps.kinds.front.labelling import box_of
 from glacier_core.steps.kinds.front.parts import part_of
 from glacier_core.steps.kinds.front.predicting import LINES, predicted
-from glacier_core.steps.kinds.front.summing import summary
-from glacier_core.steps.kinds.front.units import pixel_metres, place_names
+from glacier_core.steps.kinds.front.summing import distance_of, summary
+from glacier_core.steps.kinds.front.units import pixel_metres
 from glacier_core.steps.networks import Network
 from glacier_core.steps.running import Step, log
+from glacier_core.steps.splitting import place_names
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +45,8 @@ def write_scores(
         kept = step.read(calibration).read_json("calibration.json")["baselines"]
         baselines = [FrontBaseline.from_json(value) for value in kept]
     else:
-        baselines = _fitted(step, plan, entries)
+        baselines = fitted_baselines(step, plan, entries)
+        log.info("[evaluate] baselines: %s", "; ".join(baseline.describe() for baseline in baselines))
     rows = []
     for entry in entries:
         if any(part_of(plan, entry["unit"], frame) == "test" for frame in plan.units[entry["unit"]].frames):
@@ -57,16 +60,15 @@ def write_scores(
 
 
 def by_place(rows: Sequence[Mapping[str, Any]], who: str) -> dict[str, float]:
-    """For each place minus the mean distance over its images: more is better. Images without a front do not count."""
+    """For each place minus the mean distance over its images: more is better. See `summing.distance_of`."""
     found: dict[str, list[float]] = defaultdict(list)
     for row in rows:
-        if row["errors"][who] is not None:
-            found[str(row["place"])].append(-float(row["errors"][who]["symmetric"]) * row["metres"])
+        found[str(row["place"])].append(-distance_of(row, who))
     return {place: sum(values) / len(values) for place, values in sorted(found.items())}
 
 
 @dataclass(frozen=True)
-class TestImage:
+class ScoredImage:
     """A test image with both of its fronts."""
 
     frame: str
@@ -81,7 +83,7 @@ class TestImage:
     """Symmetric mean distance of the two."""
 
 
-def test_images(step: Step, plan: Plan, entries: Sequence[Entry], network: Network) -> Iterator[TestImage]:
+def scored_images(step: Step, plan: Plan, entries: Sequence[Entry], network: Network) -> Iterator[ScoredImage]:
     """Every test image whose front is known."""
     import numpy as np
 
@@ -91,44 +93,13 @@ def test_images(step: Step, plan: Plan, entries: Sequence[Entry], network: Netwo
         if entry["state"] != "done":
             continue
         lines: dict[str, Any] = {}
-        for frame, _, image, label in _images(step, plan, entry, ("test",)):
+        for image in known_images(step, plan, entry, ("test",)):
             lines = lines or step.read(predicted(step, plan, entry, network)).read_json(LINES)
-            drawn, found = (np.array(value["line"], dtype=np.float64) for value in (label, lines[frame]))
-            distance = compare_fronts(found, drawn).symmetric
-            yield TestImage(frame=frame, image=image, drawn=drawn, predicted=found, distance_px=distance)
-
-
-def _images(
-    step: Step, plan: Plan, entry: Entry, parts: Sequence[str]
-) -> Iterator[tuple[str, dict[str, str], NDArray[np.float32], dict[str, Any]]]:
-    """Images of these parts whose front is known: name, what else is known, first band (y, x), label."""
-    from glacier_core.cube import open_cube, open_pixels
-
-    path = step.read(entry["refs"]["prepare"]).path(CUBE)
-    cube, pixels = open_cube(path), open_pixels(path)
-    labels = step.read(entry["refs"]["label"]).read_json(LABELS)
-    told = [name for name in ("sensor", "resolution_m", "code", "quality") if name in cube.coords]
-    for number, frame in enumerate(str(name) for name in cube["frame"].values):
-        if frame in labels and part_of(plan, entry["unit"], frame) in parts:
-            known = {name: str(cube[name].values[number]) for name in told}
-            known["time"] = str(cube["time"].values[number])[:19]
-            image = pixels.physical(times=slice(number, number + 1), bands=pixels.bands[:1])[0, 0]
-            yield frame, known, image, labels[frame]
-
-
-def _fitted(step: Step, plan: Plan, entries: Sequence[Entry]) -> list[FrontBaseline]:
-    import numpy as np
-
-    from glacier_core.measure.fronts import fit_front_baselines
-
-    samples = [
-        (image, np.array(label["line"], dtype=np.float64))
-        for entry in entries
-        for _, _, image, label in _images(step, plan, entry, ("train",))
-    ]
-    found = fit_front_baselines(samples)
-    log.info("[evaluate] baselines: %s", "; ".join(baseline.describe() for baseline in found))
-    return found
+            found = np.array(lines[image.frame]["line"], dtype=np.float64)
+            distance = compare_fronts(found, image.line).symmetric
+            yield ScoredImage(
+                frame=image.frame, image=image.read(), drawn=image.line, predicted=found, distance_px=distance
+            )
 
 
 def _rows(
@@ -144,24 +115,28 @@ def _rows(
     unit = plan.units[entry["unit"]]
     metres = pixel_metres(plan.recipe, unit.grid)
     rows = []
-    for frame, known, image, label in _images(step, plan, entry, ("test",)):
-        true = np.array(label["line"], dtype=np.float64)
-        classes = read_zones(prediction.path(lines[frame]["classes"]))
+    for known in known_images(step, plan, entry, ("test",)):
+        true, label, found = known.line, known.label, lines[known.frame]
+        image, window = known.read(), window_of(plan, known)
+        classes = read_zones(prediction.path(found["classes"]))
         zones = read_zones(label_output.path(label["zones"])) if label["zones"] else None
-        line = np.array(lines[frame]["line"], dtype=np.float64)
-        if plan.recipe.line.within_box and label["box"]:
+        line = np.array(found["line"], dtype=np.float64)
+        boxed = plan.recipe.line.within_box and label["box"]
+        if boxed:
             line = _boxed(plan, classes, label)
         rows.append(
             {
                 "unit": entry["unit"],
-                "place": place_names(plan)[entry["unit"]],
-                "frame": frame,
+                "place": place_names(plan.units)[entry["unit"]],
+                "frame": known.frame,
+                "diagonal_px": math.hypot(*known.shape),
+                "sure": bool(boxed or found["sure"]),
                 "metres": metres or 1.0,
                 "length_unit": "m" if metres else "px",
-                **{key: known.get(key, "") for key in ("time", "sensor", "resolution_m", "code", "quality")},
+                **told_of(known),
                 "errors": {
                     MODEL: _error(line, true),
-                    **{baseline.name: _error(baseline.apply(image), true) for baseline in baselines},
+                    **{baseline.name: _error(drawn_by(baseline, image, window), true) for baseline in baselines},
                 },
                 "counts": _counts(plan, classes, zones, true, box_of(label)),
             }

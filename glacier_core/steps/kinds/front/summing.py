@@ -26,8 +26,7 @@ STRATA: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 def summary(rows: Rows, *, recipe: FrontRecipe, who: Sequence[str]) -> dict[str, Any]:
     """Scores of the model and of each baseline as the command's JSON shows them.
 
-    `front_distance/mean` resamples places; below eight of them it has no interval. `front_distance/mean_of_images` is
-    the same number with an interval that resamples images: it holds for other images of the same places alone.
+    Intervals resample places; below eight of them there is none.
 
     Args:
         rows: of the test images.
@@ -40,10 +39,23 @@ def summary(rows: Rows, *, recipe: FrontRecipe, who: Sequence[str]) -> dict[str,
             found = _distances(chosen, MODEL, recipe)
             model |= {
                 f"{name}@{stratum}={value}": found[name]
-                for name in ("front_distance/mean", "front_distance/caffe")
+                for name in ("front_distance/mean", "front_distance/predicted_from_drawn", "front_distance/caffe")
                 if name in found
             }
     return {"model": model, "baselines": {name: _distances(rows, name, recipe) for name in who}}
+
+
+def distance_of(row: Mapping[str, Any], who: str) -> float:
+    """The symmetric distance of an image's front, in the row's unit; a missing front is off by the image's diagonal.
+
+    Whoever finds no front in the hard images gains nothing by it.
+
+    Args:
+        row: a test image.
+        who: the model, or a baseline's name.
+    """
+    error = row["errors"][who]
+    return float(row["diagonal_px"] if error is None else error["symmetric"]) * float(row["metres"])
 
 
 def _strata(rows: Rows, stratum: str) -> dict[str, list[Mapping[str, Any]]]:
@@ -58,16 +70,26 @@ def _strata(rows: Rows, stratum: str) -> dict[str, list[Mapping[str, Any]]]:
 def _distances(rows: Rows, who: str, recipe: FrontRecipe) -> dict[str, Any]:
     import numpy as np
 
-    from glacier_core.measure import bootstrap, bootstrap_groups
+    from glacier_core.measure import bootstrap_groups
     from glacier_core.measure.fronts import FrontError
 
     found = [row for row in rows if row["errors"][who] is not None]
-    scores: dict[str, Any] = {"front_missing": _plain(len(rows) - len(found), len(rows), "images")}
+    measure, unit = recipe.measure, str(rows[0]["length_unit"])
+    options: dict[str, Any] = {"resamples": measure.resamples, "confidence": measure.confidence}
+    places: dict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        places[str(row["place"])].append(distance_of(row, who))
+    every = [distance for group in places.values() for distance in group]
+    scores: dict[str, Any] = {
+        "front_distance/mean": bootstrap_groups(list(places.values()), unit=unit, **options).to_json(),
+        "front_distance/median": _plain(float(np.median(every)), len(every), unit),
+        "front_missing": _plain(len(rows) - len(found), len(rows), "images"),
+    }
+    if who == MODEL:
+        unsure = sum(not row["sure"] for row in rows)
+        scores["front_unsure"] = _plain(unsure, len(rows), "images")
     if not found:
         return scores
-    measure = recipe.measure
-    options: dict[str, Any] = {"resamples": measure.resamples, "confidence": measure.confidence}
-    unit = str(found[0]["length_unit"])
     errors = [(row, FrontError(**row["errors"][who])) for row in found]
 
     def by_place(value: Callable[[FrontError], float]) -> list[list[float]]:
@@ -79,19 +101,24 @@ def _distances(rows: Rows, who: str, recipe: FrontRecipe) -> dict[str, Any]:
     def mean(value: Callable[[FrontError], float]) -> Score:
         return bootstrap_groups(by_place(value), unit=unit, **options)
 
-    symmetric = [value for group in by_place(lambda error: error.symmetric) for value in group]
-    scores["front_distance/mean"] = mean(lambda error: error.symmetric).to_json()
-    scores["front_distance/mean_of_images"] = bootstrap(symmetric, unit=unit, **options).to_json()
-    scores["front_distance/median"] = _plain(float(np.median(symmetric)), len(symmetric), unit)
-    scores["front_distance/caffe"] = _pooled(errors, unit, len(found))
+    directed = [value for group in by_place(lambda error: error.directed) for value in group]
+    scores["front_distance/predicted_from_drawn"] = mean(lambda error: error.directed).to_json()
+    scores["front_distance/predicted_from_drawn_median"] = _plain(float(np.median(directed)), len(directed), unit)
+    scores["front_distance/predicted_from_drawn_pooled"] = _pooled(
+        [(error.directed * error.directed_points * row["metres"], error.directed_points) for row, error in errors], unit
+    )
+    scores["front_distance/caffe"] = _pooled(
+        [(error.total * row["metres"], error.points) for row, error in errors], unit
+    )
     scores["front_distance/along"] = mean(lambda error: error.along).to_json()
     scores["front_distance/hausdorff95"] = mean(lambda error: error.hausdorff95).to_json()
     return scores
 
 
-def _pooled(errors: Sequence[tuple[Mapping[str, Any], FrontError]], unit: str, count: int) -> dict[str, Any]:
-    points = sum(error.points for _, error in errors)
-    return _plain(sum(error.total * row["metres"] for row, error in errors) / points, count, unit)
+def _pooled(sums: Sequence[tuple[float, int]], unit: str) -> dict[str, Any]:
+    """The mean over the points of all images, from the sum of the distances and the number of points of each."""
+    points = sum(count for _, count in sums)
+    return _plain(sum(total for total, _ in sums) / points, len(sums), unit)
 
 
 def _classes(rows: Rows, recipe: FrontRecipe) -> dict[str, Any]:

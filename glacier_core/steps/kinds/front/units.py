@@ -1,4 +1,4 @@
-"""Lengths in metres where the pixel size is known, and the names of places."""
+"""Lengths in metres where the pixel size is known."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from glacier_core.steps.kinds.series import metres_per_pixel
 
 if TYPE_CHECKING:
     from glacier_core.recipes import FrontRecipe
-    from glacier_core.steps.plans import Plan
 
 
 def pixel_metres(recipe: FrontRecipe, grid: Any) -> float | None:
@@ -30,11 +29,3 @@ def pixel_metres(recipe: FrontRecipe, grid: Any) -> float | None:
             do="state imagery.pixel_size_m, or set units: px",
         )
     return metres
-
-
-def place_names(plan: Plan) -> dict[str, str]:
-    """The place of each unit: the name of the first of its units."""
-    first: dict[int, str] = {}
-    for name, unit in sorted(plan.units.items()):
-        first.setdefault(unit.place, name)
-    return {name: first[unit.place] for name, unit in plan.units.items()}

@@ -80,8 +80,10 @@ class Fields:
         self.bases = tuple(bases)
         self.scale = scale
         self.known = Known.of(region.series, climate)
-        self._spread = np.maximum(climate.spread, 1e-6)
         self._whole = region.series.values_NP - climate.mean[region.series.months]
+        self._region_means = [
+            [self._region_mean(rows) for rows in self._rows_back(issue, 1)[:2]] for issue in range(len(region.series))
+        ]
 
     @property
     def leads(self) -> int:
@@ -118,9 +120,8 @@ class Fields:
         fields += [base, climate.mean[month], climate.spread[month]]
         fields = [field / np.float32(self.scale) for field in fields] + [climate.often[month]]
         fields += [self._anomaly(rows) for rows in self._rows_back(issue, lead)]
-        mean = [self._region_mean(rows) for rows in self._rows_back(issue, lead)[:2]]
         turn = 2 * np.pi * month / MONTHS
-        constants = [*mean, np.sin(turn), np.cos(turn), lead / 12]
+        constants = [*self._region_means[issue], np.sin(turn), np.cos(turn), lead / 12]
         fields += [np.full_like(base, value) for value in constants]
         fields.append(np.ones_like(base))
         return region.on_grid(np.stack(fields), window), region.on_grid(base[None] / np.float32(self.scale), window)

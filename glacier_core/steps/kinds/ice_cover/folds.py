@@ -28,7 +28,7 @@ BASES = ("climatology", "climatology10", "damped_anomaly", "trend", "trend_dampe
 """Baselines that a network may correct."""
 FEWEST_CELLS = 0.1
 """Part of a training window that must be cells of the region."""
-VALIDATION_WINDOWS = 120
+VALIDATION_WINDOWS = 48
 """Windows by which training is judged after each epoch, spread over the validation period."""
 
 

@@ -130,6 +130,10 @@ class Dressing:
             found.append(own[number // 2 % len(own)] + sign * np.nan_to_num(error))
         return stretched(np.stack(found), middle, self.stretch[lead - 1])
 
+    def knows(self, lead: int) -> bool:
+        """Whether any validation month tells the errors at a lead; else all members are the forecast itself."""
+        return any(self._seen(number, lead) for number in range(len(self.issues)))
+
     def _seen(self, number: int, lead: int) -> bool:
         return bool(np.isfinite(self.errors[number, lead - 1]).any())
 
@@ -187,6 +191,7 @@ def _stretches(plain: Dressing, centres: Sequence[Sequence[Floats]], region: Reg
             truth, area = region.series.values_NP[issue + lead][some], region.area_P[some]
             for stretch in STRETCHES:
                 wider = stretched(members, own[0][some], stretch)
-                sums[stretch].append(member_sums(wider, truth, area, confidence=recipe.measure.confidence))
+                found_here = member_sums(wider, truth, area, confidence=recipe.measure.confidence, level=region.level)
+                sums[stretch].append(found_here)
         found.append(choose_stretch(sums, confidence=recipe.measure.confidence) if sums[1.0] else 1.0)
     return tuple(found)

@@ -10,6 +10,7 @@ from glacier_core.errors import ConfigurationError
 from glacier_core.recipes import IceCoverRecipe
 from glacier_core.steps.kinds.contract import Entry, Fitted, Row, Survey
 from glacier_core.steps.kinds.ice_cover import learning, measuring, predicting, scoring
+from glacier_core.steps.kinds.ice_cover.regions import cell_areas
 from glacier_core.steps.kinds.series import SeriesKind
 from glacier_core.steps.networks import Network
 from glacier_core.steps.plans import Plan, Purpose
@@ -31,7 +32,9 @@ class IceCoverKind(SeriesKind):
         return recipe.lookback + recipe.leads
 
     def survey(self, step: Step, recipe: IceCoverRecipe, *, purpose: Purpose, catalog: str) -> Survey:
-        """See `Kind.survey`; refuses series with too few frames before any is read."""
+        """See `Kind.survey`; refuses series with too few frames, or cells of unknown size, before any is read."""
+        for each in self.series(step, recipe, catalog=catalog):
+            cell_areas(each.grid, recipe, each.name)
         found = super().survey(step, recipe, purpose=purpose, catalog=catalog)
         if purpose == "train" and not found.units:
             reason = found.left_out[0]["reason"] if found.left_out else "no series"

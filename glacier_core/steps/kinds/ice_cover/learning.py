@@ -94,6 +94,7 @@ def fitted(
         threads=threads(),
         track=track,
         data_range=1 / scale,
+        limits=(0.0, 1 / scale),
     )
     spec = ModelSpec(
         name=recipe.model.name,

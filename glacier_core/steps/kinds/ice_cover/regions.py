@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glacier_core.errors import WithheldError
+from glacier_core.errors import ConfigurationError, WithheldError
 from glacier_core.grids import Grid
-from glacier_core.measure.ice_cover import MONTHS, MonthlySeries
+from glacier_core.measure.ice_cover import FEWEST_YEARS, MONTHS, MonthlySeries
+from glacier_core.steps.kinds.series import metres_per_pixel
 
 if TYPE_CHECKING:
     from glacier_core.steps.kinds.ice_cover.fields import Window
@@ -22,7 +23,7 @@ LAND_MASK = "land"
 PAD = 8
 """Rows and columns around the cells that networks see, so that an edge of the domain is no edge of the picture."""
 FITTED_PART = 0.6
-"""Part of the months that baselines are fitted on where none of them lies in the recipe's fitted years."""
+"""Part of the months that baselines are fitted on where too few of them lie in the recipe's fitted years."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Region:
     """Calendar months, 1 to 12, that are forecast."""
     land_HW: NDArray[np.bool_]  # noqa: N815 - shape suffixes
     """Land, for maps."""
+    level: float = 0.0
+    """Step between the values that its images can have."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -131,7 +134,7 @@ def read_region(path: str, *, name: str, grid: Grid, recipe: Any, split: Mapping
         DataError: two images are of one month.
     """
     from glacier_core.cube import open_cube, open_pixels, read_mask
-    from glacier_core.measure import pixel_areas
+    from glacier_core.measure.ice_cover import level_of
 
     cube = open_pixels(path)
     times = [str(time)[:10] for time in open_cube(path)["time"].values.astype("datetime64[D]")]
@@ -148,30 +151,53 @@ def read_region(path: str, *, name: str, grid: Grid, recipe: Any, split: Mapping
             expected="months of several years up to split.validation_to",
         )
     quantities = open_cube(path).attrs.get("quantities", '["ice_fraction"]')
-    area = np.broadcast_to(pixel_areas(grid), grid.shape).ravel()[cells]
+    area = np.broadcast_to(cell_areas(grid, recipe, name), grid.shape).ravel()[cells]
+    series = series.cells(cells)
     return Region(
         name=name,
         grid=grid,
         quantity=str(quantities).strip('[]"').split('"')[0],
         band=cube.bands[0],
-        series=series.cells(cells),
+        series=series,
         cells_P=cells,
         area_P=area,
         parts=parts,
         targets=frozenset(recipe.target_months or range(1, MONTHS + 1)),
         land_HW=land,
+        level=level_of(series.values_NP),
     )
 
 
+def cell_areas(grid: Grid, recipe: Any, name: str) -> NDArray[np.float64]:
+    """Area of each cell, km², (y, 1) or (y, x): the true one of a CRS, else that of the stated pixel size.
+
+    Raises:
+        ConfigurationError: neither is known.
+    """
+    from glacier_core.measure import pixel_areas
+
+    if grid.crs:
+        return pixel_areas(grid)
+    metres = metres_per_pixel(grid, recipe)
+    if metres is None:
+        raise ConfigurationError(
+            f"nothing tells how large a cell of {name} is: its images have no CRS",
+            expected="images with a CRS, or imagery.pixel_size_m",
+            do="state imagery.pixel_size_m",
+        )
+    return np.full((grid.height, 1), metres**2 / 1e6)
+
+
 def _parts(series: MonthlySeries, recipe: Any, split: Mapping[str, Any]) -> tuple[str, ...]:
-    """The period of each month by the recipe's dates; of data that begin after them, the first part is fitted on."""
+    """The period of each month by the recipe's dates; of other data with too few years before them, by its own part."""
     from glacier_core.steps.splitting import period_of
 
     days = [f"{series.name(row)}-01" for row in range(len(series))]
     dates = recipe.split
     ends = {"train_to": str(dates.train_to), "validation_to": str(dates.validation_to)}
     ends["test_to"] = str(dates.test_to or "")
-    if not any(day <= ends["train_to"] for day in days):
+    taught = {day[:4] for day in days if day <= ends["train_to"]}
+    if split["by"] != "time" and len(taught) < FEWEST_YEARS:
         first, second = (days[int(len(days) * part)] for part in (FITTED_PART * 0.85, FITTED_PART))
         ends = {"train_to": first, "validation_to": second, "test_to": ""}
     found = [period_of({"by": "time", **ends}, day) for day in days]

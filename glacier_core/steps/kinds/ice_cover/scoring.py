@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 
 SEASONS = ("DJF", "MAM", "JJA", "SON")
 STRATA_METRICS = ("mae", "rmse", "iiee_fraction")
+ALIKE = "no validation month tells the errors that members are made of"
 EVERY = 3
 """Of the cells every third stands for its neighbours where members are scored."""
+SIMILAR_EVERY = 5
+"""Of the months every fifth, which comes to each calendar month in turn, has its structural similarity computed."""
 
 
 def score_part(plan: Plan) -> dict[str, Any]:
@@ -60,6 +63,9 @@ def write_scores(
         dressing = dress(region, module, spec, plan.recipe, stretch=kept)
         stretch = dressing.stretch
         log.info("[evaluate] %s: members stretched by %s", region.name, ", ".join(f"{one:g}" for one in stretch))
+        if unknown := [lead for lead in range(1, len(stretch) + 1) if not dressing.knows(lead)]:
+            leads = ", ".join(map(str, unknown))
+            log.warning("[evaluate] %s: %s; no scores of members at lead %s", region.name, ALIKE, leads)
         forecaster = Forecaster(region, module, spec, plan.recipe, region.fitted)
         rows += region_rows(region, forecaster, dressing, plan.recipe)
     if not rows:
@@ -98,7 +104,8 @@ def _row(
     lead: int,
     first: int,
 ) -> dict[str, Any]:
-    from glacier_core.measure.ice_cover import BASELINES, MONTHS, field_sums, member_sums, similarity_map
+    from glacier_core.measure.ice_cover import BASELINES, MONTHS, field_sums, member_sums
+    from glacier_core.measure.similarity import similarity_map
 
     target = issue + lead
     truth = region.series.values_NP[target]
@@ -108,13 +115,22 @@ def _row(
 
     def sums(forecast: Any, *, similar: bool) -> dict[str, float]:
         alike = None
-        if similar:
+        if similar and target % SIMILAR_EVERY == 0:
             shown = similarity_map(region.on_grid(forecast, window, fill=np.nan), observed)
             alike = region.of_grid(shown, window)
         found = field_sums(forecast, truth, region.area_P, threshold=recipe.threshold, similarity_P=alike)
         return found.to_json()
 
-    members = dressing.members(centres, issue, lead, count=recipe.members)[:, ::EVERY]
+    spread = None
+    if dressing.knows(lead):
+        members = dressing.members(centres, issue, lead, count=recipe.members)[:, ::EVERY]
+        spread = member_sums(
+            members,
+            truth[::EVERY],
+            region.area_P[::EVERY],
+            confidence=recipe.measure.confidence,
+            level=region.level,
+        ).to_json()
     month = (region.series.first + target) % MONTHS + 1
     block = region.series.name(first + (target - first) // MONTHS * MONTHS)
     return {
@@ -127,9 +143,7 @@ def _row(
             "model": sums(centres[0], similar=True),
             **{name: sums(forecaster.fields.baseline(name, issue, lead), similar=name == base) for name in BASELINES},
         },
-        "members": member_sums(
-            members, truth[::EVERY], region.area_P[::EVERY], confidence=recipe.measure.confidence
-        ).to_json(),
+        "members": spread,
     }
 
 

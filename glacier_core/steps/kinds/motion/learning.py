@@ -56,7 +56,7 @@ def write_samples(step: Step, plan: Plan, entries: Sequence[Entry], attempt: Any
         SAMPLES,
         {
             **{part: [window.to_json() for window in _thinned(windows)] for part, windows in chosen.items()},
-            "scale": {"centre": mean, "spread": spread},
+            "scale": {"centre": mean, "spread": spread, "equal_light": plan.recipe.sequences.equal_light},
             "range": moments.range(),
             "shown": {"bands": list(shown.bands), "floor": shown.floor, "unseen_below": shown.unseen_below},
         },

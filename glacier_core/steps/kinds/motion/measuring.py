@@ -192,14 +192,19 @@ def _map_places(grid: Grid, mean: Velocities) -> tuple[NDArray[np.float64], NDAr
     return x, y
 
 
-def _files(recipe: MotionRecipe) -> list[str]:
+def _files(recipe: MotionRecipe) -> list[list[str]]:
     """What tells that a vector file or a given velocity is another one than before."""
     from pathlib import Path
 
+    from glacier_core.measure.motion import given_version
     from glacier_core.sources.series import file_version
 
-    named = [recipe.ground.glacier, recipe.ground.stable, recipe.given.location if recipe.given else ""]
-    return [file_version(Path(recipe.path(name))) for name in named if name]
+    named = [recipe.path(name) for name in (recipe.ground.glacier, recipe.ground.stable) if name]
+    # a mask of the series is no file; it comes with the cube
+    found = [[Path(path).name, file_version(Path(path))] for path in named]
+    if recipe.given:
+        found += given_version(recipe.path(recipe.given.location), files=recipe.given.files)
+    return found
 
 
 def _pair_line(row: Mapping[str, Any]) -> str:

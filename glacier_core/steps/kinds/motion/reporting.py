@@ -2,54 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from glacier_core.recipes import dump_recipe
 from glacier_core.report.naming import file_name
 from glacier_core.report.product_catalog import ProductItem, write_product_catalog
 from glacier_core.report.product_page import Figure, ProductPage, Table, write_product_page
 from glacier_core.steps.kinds.contract import Entry
-from glacier_core.steps.kinds.motion.forecasting import baseline_frames
-from glacier_core.steps.kinds.motion.images import Images, images_of
-from glacier_core.steps.kinds.motion.measuring import PLACE, VELOCITY, velocities_in
-from glacier_core.steps.kinds.motion.predicting import FRAMES, frames_in
-from glacier_core.steps.kinds.series import metres_per_pixel
+from glacier_core.steps.kinds.motion.drawing import Place, day, draw_next, draw_place
+from glacier_core.steps.kinds.motion.images import images_of
+from glacier_core.steps.kinds.motion.measuring import PLACE
+from glacier_core.steps.kinds.product_parts import footprint, model_told, table_files
 from glacier_core.steps.plans import Plan
 from glacier_core.steps.provenance import lineage, withheld
 from glacier_core.steps.running import Step, reference
 from glacier_core.store import Output
-from glacier_core.units import SeriesUnit
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 SHOWS = "Glacier movement: velocity tracked in images, and the next image as a network predicts it"
 DRAWN_PLACES = 12
 """Places with pictures on the page; the others have their files in the folder."""
 PICTURES = 3
 """Test places that the page about a model shows."""
-BEHIND = 7
-"""Images at most that the picture behind a velocity map is the median of."""
-ANIMATED = 24
-"""Images of an animation at most."""
+TABLES = {
+    "places": "velocity of each place",
+    "pairs": "displacement of each pair, px",
+    "given": "against the given velocity, m/yr",
+}
 TIFF = "image/tiff; application=geotiff; profile=cloud-optimized"
-
-
-@dataclass(frozen=True)
-class _Place:
-    """All that is drawn of one unit."""
-
-    unit: SeriesUnit
-    images: Images
-    told: Mapping[str, Any]
-    pairs: Sequence[Mapping[str, Any]]
-    stem: str
-    entry: Entry
 
 
 def write_products(step: Step, plan: Plan, entries: Sequence[Entry], aggregated: Output, folder: Path) -> str:
@@ -60,13 +41,13 @@ def write_products(step: Step, plan: Plan, entries: Sequence[Entry], aggregated:
         unit = plan.units[entry["unit"]]
         kept = step.read(entry["refs"]["measure"]).read_json(PLACE)
         images = images_of(step, plan.recipe, entry)
-        place = _Place(unit, images, kept["place"], kept["pairs"], file_name(unit.name), entry)
+        place = Place(unit, images, kept["place"], kept["pairs"], file_name(unit.name), entry)
         places.append(place)
-        drawn, made = _draw(step, plan, place, folder)
+        drawn, made = draw_place(step, plan, place, folder)
         figures += drawn if number < DRAWN_PLACES else []
         files += made
         items.append(_item(plan, place, made))
-    files += _tables(aggregated, folder)
+    files += table_files(aggregated, folder, TABLES)
     files += [
         (name, "STAC catalog or item of the products")
         for name in write_product_catalog(
@@ -88,159 +69,12 @@ def draw_pictures(step: Step, plan: Plan, entries: Sequence[Entry], weights: str
         unit = plan.units[entry["unit"]]
         made = predicted(step, plan, unit, entry, network)
         name = f"{file_name(unit.name)}-next.png"
-        _draw_next(step.read(made), images_of(step, plan.recipe, entry), plan, folder / name)
+        draw_next(step.read(made), images_of(step, plan.recipe, entry), plan, folder / name)
         names.append(name)
     return names
 
 
-def _draw(step: Step, plan: Plan, place: _Place, folder: Path) -> tuple[list[Figure], list[tuple[str, str]]]:
-    """Figures of a place and the files that were written."""
-    from glacier_core.report.motion import (
-        VelocityMap,
-        draw_pairs,
-        draw_velocity,
-        write_frames,
-        write_velocity_raster,
-    )
-
-    told, images, name = place.told, place.images, place.unit.name
-    factor, unit = float(told["per_px_day"]), str(told["speed_unit"])
-    mean, on_ice = velocities_in(step.read(place.entry["refs"]["measure"]).read_bytes(VELOCITY))
-    layers = _layers(mean, factor)
-    period = f"{_day(told['first'])} to {_day(told['last'])}"
-    for sub in ("velocity", "pairs", "next", "images"):
-        (folder / sub).mkdir(exist_ok=True)
-    made = {key: f"{key}/{place.stem}" for key in ("velocity", "pairs", "next", "images")}
-    draw_velocity(
-        folder / f"{made['velocity']}.png",
-        VelocityMap(
-            title=f"{name}, mean of {told['pairs']} pairs, {period}",
-            image=_without_clouds(images),
-            rows=mean.rows,
-            columns=mean.columns,
-            right=_where(on_ice, layers["vx"]),
-            down=_where(on_ice, -layers["vy"]),
-            spread=_where(on_ice, layers["spread"]),
-            unit=unit,
-            pixel_size_m=metres_per_pixel(place.unit.grid, plan.recipe),
-        ),
-    )
-    write_velocity_raster(
-        folder / f"{made['velocity']}.tif",
-        grid=place.unit.grid,
-        rows=mean.rows,
-        columns=mean.columns,
-        layers=layers,
-        unit=unit,
-    )
-    draw_pairs(folder / f"{made['pairs']}.png", place.pairs, title=f"{name}, all pairs", factor=factor, unit=unit)
-    _draw_next(step.read(place.entry["refs"]["predict"]), images, plan, folder / f"{made['next']}.png")
-    numbers = range(len(images.times))[-ANIMATED:]
-    write_frames(
-        folder / f"{made['images']}.gif",
-        [images.read(number, number + 1)[0] for number in numbers],
-        [f"{images.times[number]:%Y-%m-%d}" for number in numbers],
-    )
-    speeds = f"Velocity of {name} in {unit}, mean of {told['pairs']} pairs, {period}"
-    figures = [
-        Figure(f"{made['velocity']}.png", f"{speeds}; vectors that failed a test are left out.", f"Map: {speeds}"),
-        Figure(
-            f"{made['pairs']}.png",
-            f"Median speed of {name} in each pair, over what both images show: clouds hide other parts each time.",
-            f"Speed of {name} through time",
-        ),
-        Figure(
-            f"{made['next']}.png",
-            f"The last image of {name} as it came and as the network predicted it from those before.",
-            f"Predicted and observed image of {name}",
-        ),
-        Figure(f"{made['images']}.gif", f"The images of {name}.", f"Animation of the images of {name}"),
-    ]
-    files = [
-        (f"{made['velocity']}.tif", f"{name}: v, vx (east), vy (north), spread in {unit}, pairs; one pixel a vector"),
-        (f"{made['velocity']}.png", f"{name}: velocity map"),
-        (f"{made['pairs']}.png", f"{name}: speed of each pair"),
-        (f"{made['next']}.png", f"{name}: predicted and observed image"),
-        (f"{made['images']}.gif", f"{name}: the images one after the other"),
-    ]
-    return figures, files
-
-
-def _draw_next(predicted: Output, images: Images, plan: Plan, path: Path) -> None:
-    """The first of the last images out, beside what came."""
-    from glacier_core.report.motion import draw_forecast
-
-    outputs, inputs = plan.recipe.sequences.outputs, plan.recipe.sequences.inputs
-    target = len(images.times) - outputs
-    values = images.read(target - inputs, target + 1)
-    simple = baseline_frames(values[:inputs])
-    draw_forecast(
-        path,
-        last=simple["no_change"],
-        mean=simple["mean_of_inputs"],
-        came=values[inputs],
-        predicted=frames_in(predicted.read_bytes(FRAMES)).last[0],
-        titles=(
-            f"last image in, {images.times[target - 1]:%Y-%m-%d}",
-            f"came, {images.times[target]:%Y-%m-%d}",
-            f"predicted for {images.times[target]:%Y-%m-%d}",
-        ),
-        label=" - ".join(images.shown.bands) if len(images.shown.bands) == 1 else "normalised difference",
-    )
-
-
-def _layers(mean: Any, factor: float) -> dict[str, NDArray[np.float32]]:
-    """The bands of the raster, in the recipe's unit, vy towards the north."""
-    return {
-        "v": mean.speed * factor,
-        "vx": mean.vx * factor,
-        "vy": -mean.vy * factor,
-        "spread": mean.spread * factor,
-        "pairs": mean.pairs.astype("float32"),
-    }
-
-
-def _where(on_ice: NDArray[np.bool_], values: NDArray[np.float32]) -> NDArray[np.float32]:
-    import numpy as np
-
-    return np.where(on_ice, values, np.float32(np.nan)).astype(np.float32)
-
-
-def _without_clouds(images: Images) -> NDArray[np.float32]:
-    """(H, W): the median of some images spread over the record, so that clouds of single dates do not show."""
-    import warnings
-
-    import numpy as np
-
-    numbers = sorted(set(np.linspace(0, len(images.times) - 1, BEHIND).round().astype(int).tolist()))
-    stack = np.concatenate([images.read(number, number + 1) for number in numbers])
-    with warnings.catch_warnings():
-        # where no image shows anything, NaN is what is wanted
-        warnings.simplefilter("ignore", category=RuntimeWarning)
-        return np.asarray(np.nanmedian(stack, axis=0), dtype=np.float32)
-
-
-def _tables(aggregated: Output, folder: Path) -> list[tuple[str, str]]:
-    """The aggregated tables as Parquet and CSV."""
-    from glacier_core.steps.tables import from_parquet
-
-    what = {
-        "places": "velocity of each place",
-        "pairs": "displacement of each pair, px",
-        "given": "against the given velocity, m/yr",
-    }
-    found = []
-    for name, text in what.items():
-        if f"{name}.parquet" not in aggregated.files():
-            continue
-        content = aggregated.read_bytes(f"{name}.parquet")
-        (folder / f"{name}.parquet").write_bytes(content)
-        from_parquet(content).to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
-        found += [(f"{name}.parquet", text), (f"{name}.csv", text)]
-    return found
-
-
-def _item(plan: Plan, place: _Place, made: Sequence[tuple[str, str]]) -> ProductItem:
+def _item(plan: Plan, place: Place, made: Sequence[tuple[str, str]]) -> ProductItem:
     media = {".tif": TIFF, ".png": "image/png", ".gif": "image/gif"}
     told = place.told
     figures = {
@@ -252,7 +86,7 @@ def _item(plan: Plan, place: _Place, made: Sequence[tuple[str, str]]) -> Product
         id=place.stem,
         start=datetime.fromisoformat(told["first"]),
         end=datetime.fromisoformat(told["last"]),
-        geometry=_footprint(place.unit),
+        geometry=footprint(place.unit.grid),
         properties={
             **{key: value for key, value in figures.items() if value is not None},
             "glacier:speed_unit": told["speed_unit"],
@@ -267,24 +101,12 @@ def _item(plan: Plan, place: _Place, made: Sequence[tuple[str, str]]) -> Product
     )
 
 
-def _footprint(unit: SeriesUnit) -> Mapping[str, Any] | None:
-    """The grid's outline in degrees; None where the imagery has no CRS."""
-    if not unit.grid.crs:
-        return None
-    from pyproj import Transformer
-
-    left, bottom, right, top = unit.grid.bounds
-    corners = [(left, bottom), (right, bottom), (right, top), (left, top), (left, bottom)]
-    forward = Transformer.from_crs(unit.grid.crs, "EPSG:4326", always_xy=True)
-    return {"type": "Polygon", "coordinates": [[list(forward.transform(x, y)) for x, y in corners]]}
-
-
 def _page(
     step: Step,
     plan: Plan,
     entries: Sequence[Entry],
     aggregated: Output,
-    places: Sequence[_Place],
+    places: Sequence[Place],
     figures: Sequence[Figure],
     files: Sequence[tuple[str, str]],
 ) -> ProductPage:
@@ -296,12 +118,7 @@ def _page(
         facts=_facts(places, units),
         figures=figures,
         tables=_page_tables(places),
-        model={
-            "name": plan.model["name"],
-            "version": plan.model["version"],
-            "alias": plan.model["alias"],
-            "promoted": plan.promoted(),
-        },
+        model=model_told(plan),
         scores=scores["model"],
         baselines=scores["baselines"],
         files=files,
@@ -314,7 +131,7 @@ def _page(
     )
 
 
-def _facts(places: Sequence[_Place], units: Sequence[str]) -> list[tuple[str, object]]:
+def _facts(places: Sequence[Place], units: Sequence[str]) -> list[tuple[str, object]]:
     facts: list[tuple[str, object]] = [
         ("places", len(places)),
         ("pairs tracked", sum(int(place.told["pairs"]) for place in places)),
@@ -328,7 +145,7 @@ def _facts(places: Sequence[_Place], units: Sequence[str]) -> list[tuple[str, ob
     return facts
 
 
-def _page_tables(places: Sequence[_Place]) -> list[Table]:
+def _page_tables(places: Sequence[Place]) -> list[Table]:
     found = [
         Table(
             "Velocity",
@@ -338,15 +155,15 @@ def _page_tables(places: Sequence[_Place]) -> list[Table]:
             ),
             [
                 (
-                    place.unit.name, _day(told["first"]), _day(told["last"]), told["speed_unit"], told["pairs"],
+                    place.unit.name, day(told["first"]), day(told["last"]), told["speed_unit"], told["pairs"],
                     told["vectors"], told["known"], told["median_speed"], told["p95_speed"], told["median_spread"],
                     told.get("stable_median_x"), told.get("stable_median_y"), told.get("stable_nmad"),
                 )
                 for place in places
                 for told in [place.told]
             ],
-            "Spread is the NMAD of the pairs around their mean; over stable ground every velocity is an error "
-            "(x to the right, y down).",
+            "Spread is the scatter of the pairs around their median (standard deviation of a component); over stable "
+            "ground every velocity is an error (x to the right, y down).",
         ),
         Table(
             "Pairs",
@@ -384,7 +201,7 @@ def _page_tables(places: Sequence[_Place]) -> list[Table]:
     return found
 
 
-def _notes(plan: Plan, places: Sequence[_Place]) -> list[str]:
+def _notes(plan: Plan, places: Sequence[Place]) -> list[str]:
     notes = ["Velocity is tracked in the images; the model takes part in the predicted images alone."]
     if len(places) < 8:
         notes.append(
@@ -396,7 +213,3 @@ def _notes(plan: Plan, places: Sequence[_Place]) -> list[str]:
     if not plan.recipe.ground.stable:
         notes.append("No stable ground is named: how far a shift between images enters the velocity is not known.")
     return notes
-
-
-def _day(text: str) -> str:
-    return text[:10]

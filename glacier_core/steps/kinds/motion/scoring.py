@@ -6,6 +6,7 @@ resample places, and below eight of them there is no interval.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from glacier_core.steps.kinds.motion.images import Images, grounds_of, images_of
 from glacier_core.steps.kinds.motion.sequences import Run, ground_of, part_of_run, runs_of
 from glacier_core.steps.kinds.motion.tracks import tracked_pairs
 from glacier_core.steps.kinds.motion.truth import displacement_errors
+from glacier_core.steps.kinds.series import metres_per_pixel
 from glacier_core.steps.networks import Network
 from glacier_core.steps.plans import Plan
 from glacier_core.steps.running import Step
@@ -25,12 +27,18 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from glacier_core.grids import Grid
+    from glacier_core.recipes import MotionRecipe
+    from glacier_core.units import SeriesUnit
+
 FRAME, PAIR = "frame", "pair"
 METRICS = ("mae", "rmse", "ssim")
 STRATA: Mapping[str, Callable[[Row], str]] = {
     "place": lambda row: str(row["unit"]),
     "month": lambda row: str(row["time"])[5:7],
     "sensor": lambda row: str(row["sensor"]),
+    "resolution": lambda row: str(row.get("resolution", "")),
+    "region": lambda row: str(row.get("region", "")),
 }
 """Groups of rows that have scores of their own, where there are several."""
 MOST_STRATA = 24
@@ -80,7 +88,25 @@ def unit_rows(step: Step, plan: Plan, entry: Entry, network: Network) -> list[di
                     "displacement_error": {"model": moved, "no_motion": still},
                 }
             )
-    return rows
+    where = {"resolution": _resolution(unit, plan.recipe), "region": region_of(unit.grid)}
+    return [{**row, **where} for row in rows]
+
+
+def region_of(grid: Grid) -> str:
+    """The field of ten degrees that holds the grid's centre by its southwest corner, `N30E070`; empty without a CRS."""
+    if not grid.crs:
+        return ""
+    from pyproj import Transformer
+
+    left, bottom, right, top = grid.bounds
+    forward = Transformer.from_crs(grid.crs, "EPSG:4326", always_xy=True)
+    corner = [math.floor(angle / 10) * 10 for angle in forward.transform((left + right) / 2, (bottom + top) / 2)]
+    return f"{'NS'[corner[1] < 0]}{abs(corner[1]):02d}{'EW'[corner[0] < 0]}{abs(corner[0]):03d}"
+
+
+def _resolution(unit: SeriesUnit, recipe: MotionRecipe) -> str:
+    metres = metres_per_pixel(unit.grid, recipe)
+    return "" if metres is None else f"{metres:g} m"
 
 
 def _frame_rows(
