@@ -13,7 +13,7 @@ from glacier_core.recipes import Simulation
 from glacier_core.samples.frame_sequences import FrameScale, FrameSequences, FrameWindow, Shown
 from glacier_core.sources.simulated import simulate
 from glacier_pipelines.choosing import RECIPES
-from tests.sources.stac_server import StacServer
+from tests.sources.stac_server import StacServer, signing_by
 from tests.steps.test_signed_api import items_of
 
 SPEC = Simulation(seed=1002, places=1, glaciers_per_place=1, scenes_per_year=6, size=192)
@@ -46,10 +46,7 @@ def test_parvati_makes_sequences_of_ndsi(tmp_path: Path, monkeypatch: pytest.Mon
     )
     store = Store(tmp_path / "store")
     common = {"store": store.url, "run": "r"}
-    with StacServer(archive, items_of(archive), page=2) as server:
-        monkeypatch.setenv("http_proxy", server.url)
-        monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
-        monkeypatch.setenv("PC_SDK_SAS_URL", server.sas)
+    with StacServer(archive, items_of(archive), page=2) as server, signing_by(server, monkeypatch):
         (batch,) = steps.plan(**common, recipe=recipe.model_dump_json(), purpose="train", catalog=server.api)
         prepared = steps.prepare(**common, ingested=steps.ingest(**common, batch=batch))
         sampled = steps.sample(**common, labelled=[steps.label(**common, prepared=prepared)])

@@ -12,7 +12,7 @@ from glacier_core import ExtentRecipe, Store, load_recipe, steps
 from glacier_core.recipes import Simulation
 from glacier_core.sources.simulated import simulate
 from glacier_pipelines.choosing import RECIPES
-from tests.sources.stac_server import BLOBS, Fault, StacServer
+from tests.sources.stac_server import BLOBS, Fault, StacServer, signing_by
 
 SPEC = Simulation(seed=1002, places=1, glaciers_per_place=1, scenes_per_year=2, size=192)
 
@@ -52,10 +52,7 @@ def test_gangotri_reads_a_signed_api_that_falters(
         ],
         kind=ExtentRecipe,
     )
-    with StacServer(archive, items_of(archive), page=1) as server:
-        monkeypatch.setenv("http_proxy", server.url)
-        monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
-        monkeypatch.setenv("PC_SDK_SAS_URL", server.sas)
+    with StacServer(archive, items_of(archive), page=1) as server, signing_by(server, monkeypatch):
         server.faults.extend([Fault("search", 429, headers={"Retry-After": "0"}), Fault("blob", 503, times=2)])
         store = Store(tmp_path / "store")
         common = {"store": store.url, "run": "r"}
